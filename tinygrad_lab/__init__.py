@@ -1,0 +1,76 @@
+"""tinygrad_lab: learn, teach and verify backpropagation. PyTorch's names on NumPy: `import tinygrad_lab as torch`.
+
+What this file lets you do: reach everything public under PyTorch's name for it. It contains no logic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_lab import ops  # declares every op, and with it the methods of Tensor
+from tinygrad_lab.creation import (
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from tinygrad_lab.dtypes import (
+    bool_ as bool,
+)
+from tinygrad_lab.dtypes import (
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int32,
+    int64,
+    promote_types,
+    result_type,
+    set_default_dtype,
+    uint8,
+)
+from tinygrad_lab.graph import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_lab.ops.convert import device
+from tinygrad_lab.ops.declare import registry
+from tinygrad_lab.printing import set_printoptions
+from tinygrad_lab.random import (
+    Generator,
+    bernoulli,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+    seed,
+    set_rng_state,
+)
+from tinygrad_lab.tensor import Tensor
+
+__version__ = "0.1.0"
+
+# PyTorch's short names of dtypes.
+float, double, half, long, int = float32, float64, float16, int64, int32
+
+globals().update({name: declared.function for name, declared in registry.items() if "torch" in declared.faces})

@@ -1,0 +1,446 @@
+"""The recorded graph: nodes, the backward pass over them, gradient modes and the mutation log.
+
+What this file lets you do: record that an op ran (`Node`), run reverse-mode differentiation over what was recorded
+(`run_backward`), switch recording off (`no_grad`), notice arrays that changed after they were saved (`mark_mutated`),
+and watch everything that happens (`observers`). It must not know what a Tensor or a particular op is: a leaf is any
+object with `array`, `accumulate_grad` and no `plan`; an op's rules come to it as `plan.pull`.
+
+Creation order is a topological order: whatever a node uses was made before it. So the backward pass keeps the nodes
+that have received a cotangent in a heap and always takes the newest: by then all of its users have run.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import weakref
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, Token
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "Node",
+    "Observer",
+    "enable_grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "mark_mutated",
+    "no_grad",
+    "observers",
+    "run_backward",
+    "set_grad_enabled",
+]
+
+
+class Node(list[Any]):
+    """One recorded call of an op: what it was called on, and what its vjp rules need.
+
+    A node *is* the list of its edges, one entry per differentiable operand: the Node that made it, the leaf Tensor
+    itself, or None where no gradient goes. (A list, because then a node is one object to Python's cyclic garbage
+    collector instead of two: long graphs are a third faster.) Beside them it holds
+
+    plan    which rules will run and which values they need (`ops.declare.Plan`); `plan.op` is the op
+    saved   the values that `plan.names` lists; None once a backward pass has freed them
+    number  creation number: greater than that of everything this node depends on
+    shape, dtype   of the output (NumPy's), which outlive the saved values
+    watch   tensor hooks and retained gradient of the output, if anybody asked for them
+
+    A node never refers to the Tensor it produced, so a graph has no reference cycles and dies with its last user.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "number", "plan", "saved", "shape", "watch")
+
+    plan: Any
+    saved: tuple[Any, ...] | None
+    number: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    watch: Any
+
+    # Nodes are told apart by identity, not by their edges.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    @property
+    def op(self) -> Any:
+        return self.plan.op
+
+    @property
+    def edges(self) -> tuple[Any, ...]:
+        return tuple(self)
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """PyTorch's view of the edges: pairs (what produced the operand, 0)."""
+        return tuple((edge, 0) for edge in self)
+
+    def name(self) -> str:
+        """PyTorch's name for such a node: `MulBackward`."""
+        return "".join(part.capitalize() for part in self.op.name.split("_")) + "Backward"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+
+# Numbers nodes and in-place changes alike, so that "changed after it was saved" is one comparison.
+numbers = itertools.count(1)
+
+
+def record(plan: Any, edges: tuple[Any, ...], saved: tuple[Any, ...], output: np.ndarray) -> Node:
+    """A new node. Attributes are set one by one because an `__init__` would double the cost."""
+    node = Node(edges)
+    node.plan = plan
+    node.saved = saved
+    node.number = next(numbers)
+    node.shape = output.shape
+    node.dtype = output.dtype
+    node.watch = None
+    return node
+
+
+# Observers
+
+
+
+class Observer:
+    """Is told of everything that happens while it is in `observers`: anomaly detection, profiling and tracing are some."""
+
+    def forward(self, op: Any, arguments: dict[str, Any], output: Any, node: Node | None) -> None:
+        """`op` ran on Tensors: its arguments (arrays), the Tensor that came out, and the node if it was recorded."""
+
+    def backward(self, node: Node, cotangent: Any, contributions: Any) -> None:
+        """`node`'s rules ran on `cotangent` and gave `contributions`, one per edge (None where no gradient goes)."""
+
+    def line_of(self, node: Node) -> str:
+        """Where the user's program made `node`, if this observer kept it."""
+        return ""
+
+
+observers: list[Observer] = []
+"""Normally empty: absent observers cost one truth test per op."""
+
+
+# Gradient modes: local to the thread and to the async task
+
+_grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
+is_grad_enabled = grad_enabled = _grad_mode.get
+
+
+class _GradMode:
+    """Sets whether ops are recorded, for a `with` block or for the calls of a decorated function."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_grad_mode.set(self.mode))
+
+    def __exit__(self, *exception: object) -> None:
+        _grad_mode.reset(self._tokens.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{type(self).__name__} cannot decorate the generator {function.__name__}: the mode would leak into its "
+                f"caller at every yield; put a with block between the yields"
+            )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def call_async(*args: Any, **kwargs: Any) -> Any:
+                with _GradMode(self.mode):
+                    return await function(*args, **kwargs)
+
+            return call_async
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with _GradMode(self.mode):
+                return function(*args, **kwargs)
+
+        return call
+
+
+class no_grad(_GradMode):
+    """Ops in this block (or decorated function) are not recorded, so nothing in it requires a gradient.
+
+    Local to the current thread and async task. `@no_grad` and `@no_grad()` both decorate.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html
+    """
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        made = super().__new__(cls)
+        if function is None:
+            return made
+        made.__init__()  # type: ignore[misc]
+        return made(function)
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(no_grad):
+    """Ops in this block (or decorated function) are recorded again, also inside `no_grad`."""
+
+    def __init__(self) -> None:
+        _GradMode.__init__(self, True)
+
+
+class set_grad_enabled(_GradMode):
+    """Switch recording on or off, at once; as a `with` block, until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(bool(mode))
+        self._tokens.append(_grad_mode.set(self.mode))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        self.__exit__()
+        return super().__call__(function)
+
+
+class inference_mode(no_grad):
+    """`no_grad` under PyTorch's other name; `inference_mode(False)` is `enable_grad`."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return super().__new__(cls, mode if callable(mode) else None)
+
+    def __init__(self, mode: Any = True) -> None:
+        _GradMode.__init__(self, not mode)
+
+
+# Mutation log
+
+
+class _Mutations:
+    """When each buffer was last changed in place, in the numbering of the nodes."""
+
+    __slots__ = ("latest", "log")
+
+    def __init__(self) -> None:
+        self.latest = 0  # of any buffer: while no node is older than this, nothing needs to be looked up
+        self.log: dict[int, tuple[int, Any]] = {}
+
+
+mutations = _Mutations()
+
+
+def _buffer(array: np.ndarray) -> np.ndarray:
+    """The array that owns the memory `array` looks into: views of one buffer share one entry in the log."""
+    while type(array.base) is np.ndarray:
+        array = array.base
+    return array
+
+
+def mark_mutated(array: np.ndarray, number: int | None = None) -> None:
+    """Log that `array`'s memory was just changed in place (by the node `number`, if the change was recorded)."""
+    buffer = _buffer(array)
+    key = id(buffer)
+    mutations.latest = number = number or next(numbers)
+    entry = mutations.log.get(key)
+    if entry is not None:
+        mutations.log[key] = (number, entry[1])
+    else:  # the weak reference drops the entry with its buffer, before the id can be used again
+
+        def forget(_: Any, key: int = key, log: dict[int, Any] = mutations.log) -> None:
+            log.pop(key, None)
+
+        mutations.log[key] = (number, weakref.ref(buffer, forget))
+
+
+def last_mutation(array: np.ndarray) -> int:
+    """The number of the last in-place change to `array`'s memory, 0 if there was none."""
+    entry = mutations.log.get(id(_buffer(array)))
+    return 0 if entry is None else entry[0]
+
+
+def _check_unchanged(node: Node) -> None:
+    """Refuse to run `node`'s rules on values that changed since it saved them."""
+    assert node.saved is not None
+    for name, value in zip(node.plan.names, node.saved, strict=True):
+        if name not in node.plan.needs:
+            continue
+        for array in value if type(value) is tuple else (value,):
+            if isinstance(array, np.ndarray) and last_mutation(array) > node.number:
+                what = "its output" if name == "y" else f"its argument '{name}'"
+                raise RuntimeError(
+                    f"{node.op.name}: backward needs {what} (shape {array.shape}), which was changed by an in-place "
+                    f"operation after the forward pass saved it, so the gradient would be wrong. Use the out-of-place "
+                    f"form (x = x + 1 instead of x += 1), or change it after backward(){_origin(node)}"
+                )
+
+
+def _check_not_freed(node: Node) -> None:
+    if node.saved is None and node.plan.needs:
+        raise RuntimeError(
+            f"{node.op.name}: trying to go backward through this node a second time, but the values that it saved "
+            f"(output shape {node.shape}) were freed by the first backward pass. Pass retain_graph=True to the first "
+            f"one, or run the forward pass again: often a tensor computed once, before the training loop, is used "
+            f"inside it{_origin(node)}"
+        )
+
+
+def _origin(node: Node) -> str:
+    """Where the user's program made `node`, if an observer kept that (anomaly mode does)."""
+    for observer in observers:
+        line = observer.line_of(node)
+        if line:
+            return f". The operation was called at {line}"
+    return ""
+
+
+# Backward
+
+
+def walk(roots: Iterable[Any]) -> list[Node]:
+    """Every node reachable from `roots` (nodes; anything else is skipped), oldest first. Iterative and linear."""
+    found = {root for root in roots if type(root) is Node}
+    stack = list(found)
+    while stack:
+        for edge in stack.pop():
+            if type(edge) is Node and edge not in found:
+                found.add(edge)
+                stack.append(edge)
+    return sorted(found, key=lambda node: node.number)
+
+
+def _leading_to(targets: set[Any], roots: Iterable[Any]) -> set[Node]:
+    """The nodes below `roots` from which some target can be reached by going on backward."""
+    needed: set[Node] = set()
+    for node in walk(roots):  # oldest first: a node's operands are settled before it
+        if any(edge is not None and (edge in targets or edge in needed) for edge in node):
+            needed.add(node)
+    return needed
+
+
+def fit(contribution: Any, shape: tuple[int, ...], dtype: np.dtype[Any], op: Any) -> Any:
+    """Bring a rule's result to its operand's shape and dtype: the adjoint of broadcasting is summing.
+
+    The only place where shapes and dtypes of operands are restored; no rule mentions either.
+    """
+    if contribution.shape != shape:
+        extra = len(contribution.shape) - len(shape)
+        kept = tuple(contribution.shape)[max(extra, 0) :]
+        if extra < 0 or any(size not in (1, total) for size, total in zip(shape, kept, strict=True)):
+            raise RuntimeError(
+                f"{op.name}: its backward returned a gradient of shape {tuple(contribution.shape)} for an operand of "
+                f"shape {shape}; a gradient has the shape of its operand (or one that broadcasting could have made of it)"
+            )
+        if isinstance(contribution, (np.ndarray, np.generic)):
+            axes = (*range(extra), *(i + extra for i, size in enumerate(shape) if size == 1 and kept[i] != 1))
+            contribution = contribution.sum(axis=axes, keepdims=True).reshape(shape)
+        else:
+            contribution = contribution.sum_to_size(shape)
+    if isinstance(contribution, (np.ndarray, np.generic)):
+        return contribution if contribution.dtype is dtype else contribution.astype(dtype)
+    return contribution if contribution.array.dtype is dtype else contribution.to(dtype)
+
+
+def run_backward(
+    roots: list[tuple[Any, Any]],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    targets: set[Any] | None = None,
+    rules: Callable[[Node], Callable[..., Any] | None] | None = None,
+) -> dict[Any, Any]:
+    """Propagate cotangents from `roots`, pairs (edge, cotangent), and return what arrived.
+
+    Returns {leaf: gradient} for every leaf reached; with `targets` (nodes or leaves), only {target: gradient}, and only
+    rules on a path to a target run. Gradients are arrays that nobody else refers to; with `create_graph` cotangents are
+    Tensors and what the rules compute is recorded. `rules(node)` may return a function that runs instead of
+    `node.plan.pull` (called with the cotangent and the node), or None: that is how one pass uses a different rule.
+    """
+    needed = None if targets is None else _leading_to(targets, [edge for edge, _ in roots])
+    arrived: dict[Any, Any] = {}  # leaves and targets: their gradients so far
+    pending: dict[Node, Any] = {}  # nodes whose users have not all run: the cotangent so far
+    owned: set[Node] = set()  # pending nodes whose cotangent is a sum that this pass allocated: added to in place
+    heap: list[tuple[int, Node]] = []
+    # The loop body serves the roots too: they are the edges of a virtual newest node.
+    op, saved, g = None, None, None
+    edges: Iterable[Any] = [edge for edge, _ in roots]
+    contributions: Iterable[Any] = [cotangent for _, cotangent in roots]
+    while True:
+        for edge, contribution in zip(edges, contributions, strict=True):
+            if edge is None or contribution is None:
+                continue
+            if type(edge) is Node:
+                if needed is not None and edge not in needed and edge not in targets:  # type: ignore[operator]
+                    continue
+                if create_graph:
+                    contribution = fit(contribution, edge.shape, edge.dtype, op)
+                elif contribution.shape != edge.shape or contribution.dtype is not edge.dtype:
+                    contribution = fit(contribution, edge.shape, edge.dtype, op)
+                if edge not in pending:
+                    pending[edge] = contribution
+                    heappush(heap, (-edge.number, edge))
+                elif edge in owned:
+                    pending[edge] += contribution
+                else:
+                    pending[edge] = total = pending[edge] + contribution
+                    if type(total) is np.ndarray:
+                        owned.add(edge)
+            elif targets is None or edge in targets:
+                array = edge.array
+                if create_graph:
+                    contribution = fit(contribution, array.shape, array.dtype, op)
+                    arrived[edge] = arrived[edge] + contribution if edge in arrived else contribution
+                    continue
+                if contribution.shape != array.shape or contribution.dtype is not array.dtype:
+                    fitted = fit(contribution, array.shape, array.dtype, op)
+                else:
+                    fitted = contribution
+                if edge in arrived:
+                    total = arrived[edge]
+                    total += fitted
+                # A rule's fresh array becomes the gradient as it is; the cotangent itself, a view or a saved value is copied.
+                elif (
+                    type(fitted) is not np.ndarray
+                    or fitted is g
+                    or fitted.base is not None
+                    or op is None
+                    or op.may_alias
+                    or any(fitted is value for value in saved or ())
+                ):
+                    arrived[edge] = np.array(fitted)
+                else:
+                    arrived[edge] = fitted
+        if not heap:
+            return arrived
+        node = heappop(heap)[1]
+        g = pending.pop(node)
+        owned.discard(node)
+        if node.watch is not None:
+            g = node.watch.see(g)
+        if needed is not None:
+            if node in targets:  # type: ignore[operator]
+                arrived[node] = g if create_graph else np.array(g)
+            if node not in needed:
+                edges = contributions = ()
+                continue
+        plan, saved, edges = node.plan, node.saved, node
+        op = plan.op
+        if saved is None:
+            _check_not_freed(node)
+        elif node.number < mutations.latest:
+            _check_unchanged(node)
+        override = None if rules is None else rules(node)
+        if override is not None:
+            contributions = override(g, node)
+        elif create_graph:
+            contributions = plan.pull(g, plan.tensors(node))
+        else:
+            contributions = plan.pull(g, saved)
+        if plan.holds and not retain_graph:
+            node.saved = None
+        if observers:
+            for observer in observers:
+                observer.backward(node, g, contributions)

@@ -1,0 +1,274 @@
+"""Arithmetic on two operands, with broadcasting and PyTorch's dtype promotion, and the operators that call it.
+
+Each declaration is a forward on arrays, its vjp rules, its formulas and its samples; see `ops.declare.op`. No rule
+mentions broadcasting: the backward pass sums a contribution to its operand's shape.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_lab import dtypes
+from tinygrad_lab.ops.declare import op
+from tinygrad_lab.ops.samples import Sample, booleans, distinct, integers, normal, uniform
+from tinygrad_lab.tensor import Tensor
+
+__all__ = ["add", "div", "lerp", "maximum", "minimum", "mul", "neg", "remainder", "sub", "where"]
+
+# Both broadcast directions, 0-d operands, a Python number, empty arrays: what every elementwise pair must handle.
+PAIRS = [
+    Sample(normal(3, 4), normal(3, 4)),
+    Sample(normal(3, 1), normal(2, 1, 4)),
+    Sample(normal(4), normal(3, 4)),
+    Sample(normal(), normal(2, 3)),
+    Sample(normal(2, 3), 1.5),
+    Sample(normal(0, 3), normal(3)),
+]
+POSITIVE_SECOND = [
+    Sample(normal(3, 4), uniform(3, 4, low=0.5, high=2)),
+    Sample(normal(3, 1), uniform(2, 1, 4, low=-2, high=-0.5)),
+    Sample(normal(), uniform(2, low=0.5, high=2)),
+    Sample(normal(2, 3), 1.5),
+    Sample(2.5, uniform(2, 3, low=0.5, high=2)),
+]
+
+
+@op(
+    {"input": lambda g: g, "other": lambda g, alpha: g if alpha == 1 else g * alpha},
+    formula=r"y = a + b",
+    vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = \bar y"},
+    samples=[*PAIRS, Sample(normal(2, 3), normal(3), alpha=0.5)],
+    promotes="input other",
+)
+def add(input, other, *, alpha=1):
+    """input + alpha * other, elementwise with broadcasting. Operands: tensors or numbers of any dtype, promoted to one.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.add.html
+
+    >>> torch.add(torch.tensor([1.0, 2.0]), 10)
+    tensor([11., 12.])
+    """
+    return np.add(input, other) if alpha == 1 else input + alpha * other
+
+
+@op(
+    {"input": lambda g: g, "other": lambda g, alpha: -g if alpha == 1 else g * -alpha},
+    formula=r"y = a - b",
+    vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = -\bar y"},
+    samples=[*PAIRS, Sample(normal(2, 3), normal(3), alpha=0.5)],
+    promotes="input other",
+    aliases="subtract",
+)
+def sub(input, other, *, alpha=1):
+    """input - alpha * other, elementwise with broadcasting. TypeError-free for all dtypes but bool, which has no minus.
+
+    >>> torch.sub(torch.tensor([1.0, 2.0]), 1)
+    tensor([0., 1.])
+    """
+    if getattr(input, "dtype", None) == bool and getattr(other, "dtype", None) == bool:
+        raise RuntimeError("sub: subtraction with a bool tensor is not supported: use ^ (exclusive or) or ~ (not)")
+    return np.subtract(input, other) if alpha == 1 else input - alpha * other
+
+
+@op(
+    {"input": lambda g, other: g * other, "other": lambda g, input: g * input},
+    formula=r"y = a \odot b",
+    vjp_formula={"input": r"\bar a = \bar y \odot b", "other": r"\bar b = \bar y \odot a"},
+    samples=PAIRS,
+    promotes="input other",
+    aliases="multiply",
+)
+def mul(input, other):
+    """input * other, elementwise with broadcasting.
+
+    >>> torch.mul(torch.tensor([1.0, 2.0]), torch.tensor([[3.0], [4.0]]))
+    tensor([[3., 6.],
+            [4., 8.]])
+    """
+    return np.multiply(input, other)
+
+
+def _floating(operand):
+    return dtypes.to_floating(operand) if isinstance(operand, np.ndarray) else operand
+
+
+@op(
+    {
+        "input": lambda g, other, rounding_mode: g / other if rounding_mode is None else g * 0,
+        "other": lambda g, other, y, rounding_mode: -g * y / other if rounding_mode is None else g * 0,
+    },
+    formula=r"y = a / b",
+    vjp_formula={"input": r"\bar a = \bar y / b", "other": r"\bar b = -\bar y \odot y / b"},
+    samples=POSITIVE_SECOND,
+    promotes="input other",
+    aliases="divide true_divide",
+)
+def div(input, other, *, rounding_mode=None):
+    """input / other, elementwise with broadcasting; integers are divided in the default floating dtype.
+
+    rounding_mode "floor" or "trunc" rounds the quotient (and keeps integers integers); its gradient is then 0.
+
+    >>> torch.div(torch.tensor([7, -7]), 2), torch.div(torch.tensor([7, -7]), 2, rounding_mode="trunc")
+    (tensor([ 3.5000, -3.5000]), tensor([ 3, -3]))
+    """
+    if rounding_mode is None:
+        return np.true_divide(_floating(input), _floating(other))
+    if rounding_mode == "floor":
+        return np.floor_divide(input, other)
+    if rounding_mode == "trunc":
+        quotient = np.trunc(np.true_divide(input, other))
+        return quotient.astype(np.result_type(input, other), copy=False)
+    raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+
+
+@op(
+    {"input": lambda g: g, "other": lambda g, input, other: -g * floor_divide(input, other)},
+    formula=r"y = a - b\lfloor a / b\rfloor",
+    vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = -\bar y \odot \lfloor a / b\rfloor"},
+    samples=[Sample(uniform(3, 4, low=1.1, high=1.9), 0.7, smooth=False), Sample(integers(4, high=9), 4)],
+    promotes="input other",
+)
+def remainder(input, other):
+    """Python's % elementwise: the result has the sign of `other`.
+
+    >>> torch.remainder(torch.tensor([-3.0, 3.0]), 2)
+    tensor([1., 1.])
+    """
+    return np.remainder(input, other)
+
+
+@op(promotes="input other", arrays="input other", samples=[Sample(uniform(3, low=1.1, high=1.9), 0.7), Sample(integers(4, high=9), 4)])
+def floor_divide(input, other):
+    """floor(input / other), elementwise; not differentiable (its derivative is 0 wherever it exists).
+
+    >>> torch.floor_divide(torch.tensor([-7, 7]), 2)
+    tensor([-4,  3])
+    """
+    return np.floor_divide(input, other)
+
+
+@op(
+    {"input": lambda g: -g},
+    formula=r"y = -a",
+    vjp_formula={"input": r"\bar a = -\bar y"},
+    samples=[Sample(normal(3, 4)), Sample(normal())],
+    aliases="negative",
+)
+def neg(input):
+    """-input.
+
+    >>> torch.neg(torch.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
+    """
+    return np.negative(input)
+
+
+def _share(a, b):
+    """The part of the cotangent that goes to `a` in max(a, b): 1, 0, or half at a tie."""
+    return (a > b) + (a == b) * np.float32(0.5)
+
+
+@op(
+    {"input": lambda g, input, other: g * _share(input, other), "other": lambda g, input, other: g * _share(other, input)},
+    formula=r"y = \max(a, b)",
+    vjp_formula={"input": r"\bar a = \bar y \odot [a > b]", "other": r"\bar b = \bar y \odot [b > a]"},
+    samples=[Sample(normal(3, 4), normal(3, 4)), Sample(distinct(3, 1), distinct(4)), Sample(distinct(), distinct(2))],
+    promotes="input other",
+)
+def maximum(input, other):
+    """The larger of two tensors, elementwise; NaN if either is. At a tie each gets half of the gradient.
+
+    >>> torch.maximum(torch.tensor([1.0, 5.0]), torch.tensor([3.0, 2.0]))
+    tensor([3., 5.])
+    """
+    return np.maximum(input, other)
+
+
+@op(
+    {"input": lambda g, input, other: g * _share(other, input), "other": lambda g, input, other: g * _share(input, other)},
+    formula=r"y = \min(a, b)",
+    vjp_formula={"input": r"\bar a = \bar y \odot [a < b]", "other": r"\bar b = \bar y \odot [b < a]"},
+    samples=[Sample(normal(3, 4), normal(3, 4)), Sample(distinct(3, 1), distinct(4)), Sample(distinct(), distinct(2))],
+    promotes="input other",
+)
+def minimum(input, other):
+    """The smaller of two tensors, elementwise; NaN if either is. At a tie each gets half of the gradient.
+
+    >>> torch.minimum(torch.tensor([1.0, 5.0]), torch.tensor([3.0, 2.0]))
+    tensor([1., 2.])
+    """
+    return np.minimum(input, other)
+
+
+@op(
+    {
+        "input": lambda g, condition: where(condition, g, 0.0),
+        "other": lambda g, condition: where(condition, 0.0, g),
+    },
+    formula=r"y = c\;?\;a : b",
+    vjp_formula={"input": r"\bar a = \bar y \odot [c]", "other": r"\bar b = \bar y \odot [\neg c]"},
+    samples=[
+        Sample(booleans(3, 4), normal(3, 4), normal(3, 4)),
+        Sample(booleans(4), normal(3, 1), normal()),
+        Sample(booleans(3, 1), normal(4), 2.0),
+    ],
+    arrays="condition",
+    promotes="input other",
+)
+def where(condition, input, other):
+    """`input` where `condition` is True, `other` elsewhere, elementwise with broadcasting. condition: bool.
+
+    >>> torch.where(torch.tensor([True, False]), torch.tensor([1.0, 2.0]), 0.0)
+    tensor([1., 0.])
+    """
+    return np.where(condition, input, other)
+
+
+@op(
+    {
+        "input": lambda g, weight: g * (1 - weight),
+        "end": lambda g, weight: g * weight,
+        "weight": lambda g, input, end: g * (end - input),
+    },
+    formula=r"y = a + w\,(b - a)",
+    vjp_formula={
+        "input": r"\bar a = \bar y \odot (1 - w)",
+        "end": r"\bar b = \bar y \odot w",
+        "weight": r"\bar w = \bar y \odot (b - a)",
+    },
+    samples=[Sample(normal(3, 4), normal(4), 0.25), Sample(normal(3, 4), normal(3, 4), uniform(4, low=0, high=1))],
+    promotes="input end weight",
+)
+def lerp(input, end, weight):
+    """input + weight * (end - input), elementwise with broadcasting.
+
+    >>> torch.lerp(torch.tensor([0.0, 10.0]), torch.tensor([10.0, 20.0]), 0.5)
+    tensor([ 5., 15.])
+    """
+    return input + weight * (end - input)
+
+
+# The operators. A reflected one is called as op(number or array, tensor).
+
+
+def _reflected(function):
+    def reflected(self, other):
+        return function(other, self)
+
+    return reflected
+
+
+def operator(symbol, function):
+    """Make `function` the meaning of the Python operator `symbol` between tensors, numbers and arrays."""
+    setattr(Tensor, f"__{symbol}__", function)
+    setattr(Tensor, f"__r{symbol}__", _reflected(function))
+
+
+operator("add", add)
+operator("sub", sub)
+operator("mul", mul)
+operator("truediv", div)
+operator("floordiv", floor_divide)
+operator("mod", remainder)
+Tensor.__neg__ = neg
+Tensor.__pos__ = lambda self: self

@@ -1,0 +1,162 @@
+"""In-place forms: `x.add_(1)`, `x += 1`, `x[0] = 1`, `x.zero_()`.
+
+Each computes its out-of-place op, so recording and errors are that op's, and writes the result into the memory of the
+tensor, whose history is from then on the op's. PyTorch's rules hold: a leaf that requires a gradient cannot be changed
+while recording is on, and values that a recorded op saved must not change before the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lab import graph
+from tinygrad_lab.ops.declare import registry
+from tinygrad_lab.ops.index import plain_index, setitem
+from tinygrad_lab.ops.shape import to_dtype
+from tinygrad_lab.tensor import Tensor, wrap
+
+__all__ = ["assign", "inplace_of", "register_inplace"]
+
+
+_clone: Any = registry["clone"]  # the identity: gives a tensor a new node without changing its gradient
+
+
+def _check_writable(name: str, tensor: Tensor) -> None:
+    """Refuse to change in place what a gradient is wanted of: a leaf, or a view of one."""
+    if not (tensor._requires_grad and graph.grad_enabled()):
+        return
+    source: Any = tensor if tensor.node is None else tensor.node
+    while type(source) is graph.Node and source.op.view and source:
+        source = source[0]
+    if isinstance(source, Tensor) and np.may_share_memory(source.array, tensor.array):
+        kind = "a leaf Variable that requires grad" if source is tensor else "a view of a leaf Variable that requires grad"
+        raise RuntimeError(
+            f"{name}: {kind} (shape {tensor.shape}) is being used in an in-place operation. To update a parameter do it under "
+            f"torch.no_grad(); to compute with it use the out-of-place form"
+        )
+
+
+def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
+    """Write `result` into `target`'s memory and give `target` its history. Returns `target`."""
+    _check_writable(name, target)
+    if result._requires_grad and target.node is None and target._requires_grad is False and target.array.dtype.kind != "f":
+        raise RuntimeError(f"{name}: a {target.dtype.name} tensor cannot hold a value that requires a gradient")
+    if result.shape != target.shape:
+        raise RuntimeError(
+            f"{name}: output with shape {target.shape} doesn't match the broadcast shape {result.shape}: an in-place operation "
+            f"cannot change the shape; use the out-of-place form"
+        )
+    if not np.can_cast(result.array.dtype, target.array.dtype, "same_kind"):
+        raise RuntimeError(
+            f"{name}: result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}: use the "
+            f"out-of-place form, or convert first"
+        )
+    if not target.array.flags.writeable:
+        raise RuntimeError(
+            f"{name}: this tensor's memory is read-only or shared by several elements (an expanded tensor, or a read-only "
+            f"array given to from_numpy): clone() it first"
+        )
+    if result.array.dtype is not target.array.dtype:
+        result = to_dtype(result, target.array.dtype)
+    target.array[...] = result.array
+    number = None
+    if result.node is not None:
+        target.node, target._requires_grad = result.node, True
+        number = result.node.number  # so the new node itself is not older than the change
+    elif graph.grad_enabled() and target.node is not None:
+        # Overwritten with something that needs no gradient: still a computed tensor, whose gradient goes nowhere.
+        target.node = graph.record(_clone.plan(0), (None,), (), target.array)
+        number = target.node.number
+    graph.mark_mutated(target.array, number)
+    if number is None and target.node is not None:
+        _renumber(target)
+    return target
+
+
+def _renumber(tensor: Tensor) -> None:
+    """A computed tensor changed under no_grad keeps its history, as in PyTorch: what it is now is taken as its value."""
+    tensor.node = graph.record(_clone.plan(1), (tensor.node,), (), tensor.array)
+
+
+def inplace_of(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The in-place method of an op's function: `inplace_of(add)` is `Tensor.add_`."""
+    name = function.__name__ + "_"
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        _check_writable(name, self)
+        return assign(name, self, function(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{function.__name__}`, written into this tensor's own memory. Returns self."
+    return method
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Overwrite with the values of `src`, which is broadcast and cast as needed; its gradient flows to `src`."""
+    source = src if isinstance(src, Tensor) else wrap(np.asarray(src))
+    if source.array.dtype is not self.array.dtype:
+        source = to_dtype(source, self.array.dtype)
+    return assign("copy_", self, source.expand(self.shape) if source.shape != self.shape else source.clone())
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Overwrite every element with `value`."""
+    return assign("fill_", self, wrap(np.full(self.shape, getattr(value, "array", value), self.array.dtype)))
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Overwrite every element with 0."""
+    return assign("zero_", self, wrap(np.zeros(self.shape, self.array.dtype)))
+
+
+def __setitem__(self: Tensor, index: Any, value: Any) -> None:
+    _check_writable("setitem", self)
+    index = plain_index(index)
+    array = self.array
+    source = value if isinstance(value, Tensor) else wrap(np.asarray(value))
+    recording = graph.grad_enabled() and (self._requires_grad or source._requires_grad)
+    if not recording:
+        try:
+            array[index] = source.array.astype(array.dtype, copy=False)
+        except ValueError as error:
+            raise RuntimeError(
+                f"setitem: a value of shape {source.shape} does not fit into x[index] of shape {array[index].shape}, x of shape "
+                f"{array.shape}: {error}"
+            ) from None
+        graph.mark_mutated(array)
+        if self.node is not None:
+            _renumber(self)
+        return
+    # x[i] += v first changes the view x[i], whose memory is x's, and then assigns it: that one change is expected here.
+    part = array[index]
+    augmented = (
+        source.node is not None
+        and self.node is not None
+        and source.array.__array_interface__["data"] == np.asarray(part).__array_interface__["data"]
+        and source.shape == part.shape
+        and graph.last_mutation(array) == source.node.number
+    )
+    history = wrap(array, self.node) if self.node is not None else self
+    if augmented:
+        history = wrap(array, graph.record(_clone.plan(1), (self.node,), (), array))
+    if source.array.dtype is not array.dtype:
+        source = to_dtype(source, array.dtype)
+    assign("setitem", self, setitem(history, index, source))
+
+
+def register_inplace(*names: str) -> None:
+    """Give Tensor the in-place methods of these ops, and the augmented operators that belong to them."""
+    augmented = {"add": "iadd", "sub": "isub", "mul": "imul", "div": "itruediv", "pow": "ipow", "remainder": "imod"}
+    for name in names:
+        method = inplace_of(registry[name].function)
+        setattr(Tensor, name + "_", method)
+        if name in augmented:
+            setattr(Tensor, f"__{augmented[name]}__", method)
+
+
+for _method in (copy_, fill_, zero_, __setitem__):
+    setattr(Tensor, _method.__name__, _method)
+register_inplace("add", "sub", "mul", "div", "pow", "remainder", "neg", "exp", "log")

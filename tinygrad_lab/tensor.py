@@ -1,0 +1,500 @@
+"""The Tensor: a light handle on an array, its gradient, and the node that made it.
+
+What this file lets you do: hold an array, ask what it is (shape, dtype, leaf or not), mark it as requiring a gradient,
+start a backward pass, read it out to NumPy or Python. Operations are not here: each is declared under `ops/`, and its
+declaration adds the method. This file knows `graph` and `dtypes`, and no op.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from tinygrad_lab import dtypes, graph
+
+__all__ = ["Tensor", "backward", "wrap"]
+
+
+class Tensor:
+    """An n-dimensional array that can record what is done to it. Make one with `tensor`, `zeros`, `randn`, ...
+
+    `Tensor([1, 2])` gives the default floating dtype and `Tensor(2, 3)` zeros of that shape, as PyTorch's legacy
+    constructor does (PyTorch leaves them uninitialised).
+
+    >>> x = Tensor([1.0, 2.0]).requires_grad_()
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    # array           the values, always an ndarray (also when 0-d)
+    # node            the graph.Node that made it; None for a leaf
+    # _requires_grad  True for a leaf that wants a gradient and for whatever was recorded
+    # _grad           a leaf's gradient: Tensor or None
+    # _watch          a leaf's hooks; a recorded tensor's live on its node
+    __slots__ = ("__weakref__", "_grad", "_requires_grad", "_watch", "array", "node")
+
+    __array_priority__ = 1000  # ndarray + Tensor asks Tensor.__radd__ first
+
+    array: np.ndarray
+    node: graph.Node | None
+    _requires_grad: bool
+    _grad: Tensor | None
+    _watch: _Watch | None
+
+    def __init__(self, *data: Any) -> None:
+        dtype = dtypes.get_default_dtype().numpy
+        if len(data) == 1 and not isinstance(data[0], int):
+            source = data[0].array if isinstance(data[0], Tensor) else data[0]
+            self.array = np.array(source, dtype=dtype)
+        else:
+            self.array = np.zeros(data or 0, dtype)
+        self.node = self._grad = self._watch = None
+        self._requires_grad = False
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        return dtypes.of_array(self.array)
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def itemsize(self) -> int:
+        return self.array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+    @property
+    def device(self) -> str:
+        """Always "cpu"."""
+        return "cpu"
+
+    @property
+    def is_cuda(self) -> bool:
+        return False
+
+    def dim(self) -> int:
+        return self.array.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension. IndexError if there is no such dimension."""
+        if dim is None:
+            return self.array.shape
+        if not -max(self.ndim, 1) <= dim < max(self.ndim, 1) or self.ndim == 0:
+            raise IndexError(f"size: dimension {dim} does not exist in a tensor of shape {self.shape}")
+        return self.array.shape[dim]
+
+    def numel(self) -> int:
+        return self.array.size
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.array.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Elements (not bytes) from one entry to the next, per dimension."""
+        strides = tuple(step // self.array.itemsize for step in self.array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self) -> bool:
+        return bool(self.array.flags.c_contiguous)
+
+    def is_floating_point(self) -> bool:
+        return self.array.dtype.kind == "f"
+
+    def is_complex(self) -> bool:
+        return False
+
+    def data_ptr(self) -> int:
+        """The address of the first element: equal for two tensors that look into the same memory at the same place."""
+        return int(self.array.ctypes.data)
+
+    # Gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Say whether a gradient is wanted for this leaf; returns self.
+
+        RuntimeError for integer and bool tensors, and for switching it off on a tensor that an op computed.
+        """
+        if requires_grad and self.array.dtype.kind != "f":
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients, this one is {self.dtype.name} with shape "
+                f"{self.shape}: convert it first with .float()"
+            )
+        if self.node is not None:
+            if not requires_grad:
+                raise RuntimeError(
+                    f"you can only change requires_grad flags of leaf variables, and this one was computed by "
+                    f"{self.node.op.name}. For the value without its history use x.detach()"
+                )
+            return self
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless an op computed it from something that requires a gradient."""
+        return self.node is None
+
+    @property
+    def grad_fn(self) -> graph.Node | None:
+        """The recorded call that produced this tensor, None for a leaf."""
+        return self.node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` left here: for leaves, and for others that called `retain_grad()` before."""
+        if self.node is None:
+            return self._grad
+        if self.node.watch is None or not self.node.watch.retains:
+            warnings.warn(
+                f"the .grad of a tensor that is not a leaf (here the output of {self.node.op.name}, shape {self.shape}) "
+                f"is not kept during backward(). Call .retain_grad() on it before, or read .grad of a leaf",
+                stacklevel=2,
+            )
+            return None
+        return self.node.watch.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
+            if value.shape != self.shape or value.array.dtype != self.array.dtype:
+                raise RuntimeError(
+                    f"grad must have the shape and dtype of its tensor: got {value.dtype.name} {value.shape} for "
+                    f"{self.dtype.name} {self.shape}"
+                )
+        self._grad = value
+
+    def retain_grad(self) -> None:
+        """Have `backward` keep `.grad` of this computed tensor too (leaves always keep theirs)."""
+        if not self._requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False: nothing computes its gradient")
+        if self.node is not None:
+            self._watched().retains = True
+
+    @property
+    def retains_grad(self) -> bool:
+        return self.node is not None and self.node.watch is not None and self.node.watch.retains
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook(grad)` when this tensor's gradient is complete; what it returns, if not None, replaces it.
+
+        Returns a handle with `remove()`. RuntimeError if the tensor does not require a gradient.
+        """
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        return RemovableHandle(self._watched().hooks, hook)
+
+    def _watched(self) -> _Watch:
+        holder, name = (self, "_watch") if self.node is None else (self.node, "watch")
+        found = getattr(holder, name)
+        if found is None:
+            found = _Watch()
+            setattr(holder, name, found)
+        return found
+
+    def accumulate_grad(self, gradient: Any) -> None:
+        """Add what a backward pass computed for this leaf: an array that nobody else holds, or a recorded Tensor."""
+        gradient = gradient if isinstance(gradient, Tensor) else wrap(gradient)
+        if self._watch is not None:
+            gradient = self._watch.see(gradient)
+        if self._grad is None:
+            self._grad = gradient
+        elif gradient._requires_grad or self._grad._requires_grad:
+            self._grad = self._grad + gradient
+        else:
+            np.add(self._grad.array, gradient.array, out=self._grad.array)
+            graph.mark_mutated(self._grad.array)
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Compute the gradient of this tensor with respect to every leaf it depends on, and add it to their `.grad`.
+
+        gradient      cotangent, same shape as this tensor; may be left out for a tensor with one element (it is 1)
+        retain_graph  keep saved values, so that a second pass may follow; default: the value of `create_graph`
+        create_graph  record the pass itself, so that gradients can be differentiated again
+        inputs        accumulate into these leaves only
+
+        RuntimeError if nothing was recorded, if `gradient` is missing or misshapen, if saved values were freed by an
+        earlier pass or changed in place.
+        Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
+        """
+        backward([self], [gradient], retain_graph, create_graph, inputs)
+
+    def detach(self) -> Tensor:
+        """The same values in the same memory, without the history: a leaf that requires no gradient."""
+        return wrap(self.array)
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from its history, in place."""
+        self.node = None
+        self._requires_grad = False
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The values in the same memory, without the history. Assigning replaces the values (same shape and dtype)."""
+        return wrap(self.array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
+        self.array = value.array
+
+    # Reading it out
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as an array that shares this tensor's memory. RuntimeError if it requires a gradient."""
+        if self._requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        """The value of a one-element tensor as a Python number. RuntimeError for any other size."""
+        if self.array.size != 1:
+            raise RuntimeError(
+                f"a Tensor with {self.array.size} elements (shape {self.shape}) cannot be converted to a number: "
+                f"reduce it first (.sum(), .mean()) or use .tolist()"
+            )
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists (a number for a 0-d tensor)."""
+        return self.array.tolist()
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind == "f":
+            raise TypeError(f"only integer tensors of one element can be used as an index, this one is {self.dtype.name}")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise RuntimeError(
+                f"Boolean value of Tensor with more than one value is ambiguous (shape {self.shape}): use .any() or .all()"
+                if self.array.size
+                else "Boolean value of Tensor with no values is ambiguous"
+            )
+        return bool(self.array.item())
+
+    def __len__(self) -> int:
+        if self.array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self.array)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.array == getattr(value, "array", value)).any())
+
+    __hash__ = object.__hash__  # == compares elements, so tensors are told apart by identity in sets and dicts
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.array.ndim == 0 else format(str(self), spec)
+
+    def __repr__(self) -> str:
+        from tinygrad_lab.printing import tensor_text
+
+        return tensor_text(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment: "
+                "copy x.detach() instead"
+            )
+        copied = _copy_leaf(type(self), self.array.copy(), self._requires_grad, self._grad)
+        memo[id(self)] = copied
+        return copied
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if self.node is not None:
+            raise RuntimeError("only leaf tensors can be pickled: pickle x.detach() instead")
+        return _copy_leaf, (type(self), self.array, self._requires_grad)
+
+    def __getattr__(self, name: str) -> Any:  # only reached when there is no such attribute
+        hint = ": it is not an attribute or method of tinygrad_lab's Tensor"
+        if name.startswith("__"):
+            hint = ""
+        raise AttributeError(f"'Tensor' object has no attribute '{name}'{hint}")
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove()` takes the hook away; as a `with` block, at its end."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self.hooks = hooks
+        self.key = next(graph.numbers)
+        hooks[self.key] = hook
+
+    def remove(self) -> None:
+        self.hooks.pop(self.key, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+class _Watch:
+    """Hooks and retained gradient of one tensor."""
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] = {}
+        self.retains = False
+        self.grad: Tensor | None = None
+
+    def see(self, cotangent: Any) -> Any:
+        """Run the hooks on a complete cotangent (array or Tensor), keep it if asked to, and return what goes on."""
+        gradient = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent))
+        for hook in tuple(self.hooks.values()):
+            replaced = hook(gradient)
+            if replaced is not None:
+                if not isinstance(replaced, Tensor) or replaced.shape != gradient.shape:
+                    got = replaced.shape if isinstance(replaced, Tensor) else type(replaced).__name__
+                    raise RuntimeError(f"a tensor hook must return None or a Tensor of shape {gradient.shape}, got {got}")
+                gradient = replaced
+        if self.retains:
+            kept = gradient if gradient._requires_grad else wrap(gradient.array.copy())
+            self.grad = kept if self.grad is None else self.grad + kept
+        return gradient if isinstance(cotangent, Tensor) else gradient.array
+
+
+_new = object.__new__
+
+
+def wrap(array: np.ndarray, node: graph.Node | None = None) -> Tensor:
+    """A Tensor around `array` (no copy): the output of `node`, or without one a leaf that requires no gradient."""
+    made: Tensor = _new(Tensor)
+    made.array = array
+    made.node = node
+    made._requires_grad = node is not None
+    made._grad = made._watch = None
+    return made
+
+
+def _copy_leaf(cls: type[Tensor], array: np.ndarray, requires_grad: bool, grad: Tensor | None = None) -> Tensor:
+    made: Tensor = _new(cls)
+    made.array, made.node, made._requires_grad, made._watch = array, None, requires_grad, None
+    made._grad = None if grad is None else wrap(grad.array.copy())
+    return made
+
+
+def edge_of(tensor: Tensor) -> Any:
+    """Where a gradient of `tensor` goes: to its node, or to itself if it is a leaf."""
+    return tensor if tensor.node is None else tensor.node
+
+
+def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> list[tuple[Any, Any]]:
+    """The roots of a backward pass: (edge, cotangent) pairs, checked, with 1 for a missing scalar cotangent."""
+    roots = []
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        if not tensor._requires_grad:
+            raise RuntimeError(
+                f"element 0 of tensors does not require grad and does not have a grad_fn: nothing was recorded for this "
+                f"tensor of shape {tensor.shape}. Make the parameters with requires_grad=True, and compute the loss outside "
+                f"no_grad() and without detach() or numpy()"
+            )
+        if gradient is None:
+            if tensor.array.size != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs, this one has shape {tensor.shape}: reduce it "
+                    f"(.sum() or .mean()) or pass gradient=, a tensor of that shape"
+                )
+            gradient = np.ones(tensor.shape, tensor.array.dtype)
+        else:
+            if not isinstance(gradient, (Tensor, np.ndarray)):
+                raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+            if gradient.shape != tensor.shape:
+                raise RuntimeError(
+                    f"Mismatch in shape: the gradient has shape {gradient.shape} and the output has shape {tensor.shape}; "
+                    f"they must be equal"
+                )
+            gradient = gradient if create_graph or isinstance(gradient, np.ndarray) else gradient.array
+        if create_graph and isinstance(gradient, np.ndarray):
+            gradient = wrap(gradient)
+        roots.append((edge_of(tensor), gradient))
+    return roots
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """`Tensor.backward` for several outputs at once: gradients of the sum of `tensors`, each weighted by its cotangent.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.backward.html
+    """
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if grad_tensors is None:
+        grad_tensors = [None] * len(tensors)
+    elif isinstance(grad_tensors, Tensor):
+        grad_tensors = [grad_tensors]
+    targets = None
+    if inputs is not None:
+        chosen = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if not chosen:
+            raise RuntimeError("'inputs' argument to backward() cannot be empty")
+        for leaf in chosen:
+            if leaf.node is not None or not leaf._requires_grad:
+                raise RuntimeError(
+                    f"backward(inputs=...) accumulates into leaves that require a gradient; one of shape {leaf.shape} "
+                    f"{'was computed by ' + leaf.node.op.name if leaf.node is not None else 'has requires_grad=False'}. "
+                    f"For others use autograd.grad(outputs, inputs)"
+                )
+        targets = set(chosen)
+    roots = seeds(tensors, list(grad_tensors), create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    with graph.set_grad_enabled(create_graph):
+        arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=targets)
+        for leaf, gradient in arrived.items():
+            leaf.accumulate_grad(gradient)
