@@ -125,7 +125,11 @@ def div(input, other, *, rounding_mode=None):
     {"input": lambda g: g, "other": lambda g, input, other: -g * floor_divide(input, other)},
     formula=r"y = a - b\lfloor a / b\rfloor",
     vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = -\bar y \odot \lfloor a / b\rfloor"},
-    samples=[Sample(uniform(3, 4, low=1.1, high=1.9), 0.7, smooth=False), Sample(integers(4, high=9), 4)],
+    samples=[
+        Sample(uniform(3, 4, low=1.5, high=2.0), 0.7),
+        Sample(uniform(3, 4, low=2.2, high=2.6), uniform(4, low=1.0, high=1.05)),
+        Sample(integers(4, high=9), 4),
+    ],
     promotes="input other",
 )
 def remainder(input, other):

@@ -330,7 +330,7 @@ def cross_entropy(
     labels = nll_loss(log_probabilities, target, weight, None, ignore_index, None, reduction)
     target = target.array if isinstance(target, Tensor) else target
     weights = None if weight is None else getattr(weight, "array", weight)
-    counts = position_weights(input.array.dtype, target, weights, ignore_index)
+    counts = position_weights(getattr(input, "array", input).dtype, target, weights, ignore_index)
     spread = where(target != ignore_index, -sum_(weighted, axis), 0.0)
     if reduction != "none":
         spread = sum_(spread)
