@@ -60,7 +60,13 @@ OPTIONS = {
 CASES = [(name, options) for name in OPTIONS for options in OPTIONS[name]]
 
 # The last shape is cut into blocks, the last but one goes through scratch arrays in one piece.
-SHAPES = [(5, 4), (4,), (), (0, 3), (70, 60), (190, 180)]
+SHAPES = [(5, 4), (4,), (), (0, 3), (100, 90), (190, 180)]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(base, "BLOCK", 15_000)
+    assert SHAPES[-2][0] * SHAPES[-2][1] > base.SMALL
 
 
 def test_options_cover_every_optimizer():

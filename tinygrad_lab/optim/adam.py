@@ -44,7 +44,7 @@ def _decays(group: dict[str, Any], decoupled: bool, dtype: np.dtype[Any]) -> tup
 class Adam(Optimizer):
     r"""Adam: steps scaled by running means of the gradient and of its square.
 
-    g = grad + weight_decay * p;  m <- m + (1 - beta1) * (g - m);  v <- beta2 * v + (1 - beta2) * g**2;
+    g = grad + weight_decay * p;  m <- beta1 * m + (1 - beta1) * g;  v <- beta2 * v + (1 - beta2) * g**2;
     p <- p - lr * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps).
 
     `amsgrad` uses the largest v so far; `decoupled_weight_decay` shrinks p by lr * weight_decay instead (AdamW).
@@ -87,7 +87,7 @@ class Adam(Optimizer):
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, amsgrad = self._blocks, self.state, group["maximize"], group["amsgrad"]
         lr, eps, (beta1, beta2) = group["lr"], group["eps"], group["betas"]
-        toward_g, keep_v, add_g2 = constant(1 - beta1, dtype), constant(beta2, dtype), constant(1 - beta2, dtype)
+        keep_m, add_g, keep_v, add_g2 = (constant(c, dtype) for c in (beta1, 1 - beta1, beta2, 1 - beta2))
         decay, shrink = _decays(group, group["decoupled_weight_decay"], dtype)
 
         def update(param: Tensor, values: np.ndarray, grad: np.ndarray) -> None:
@@ -106,8 +106,8 @@ class Adam(Optimizer):
                 if shrink is not None:
                     p *= shrink
                 g = penalized(p, g, decay, maximize, t)
-                s = np.subtract(g, m, s)
-                s *= toward_g
+                m *= keep_m
+                s = np.multiply(g, add_g, s)
                 m += s
                 s = np.multiply(g, g, s)
                 s *= add_g2
@@ -150,11 +150,17 @@ class AdamW(Adam):
 class Adamax(Optimizer):
     r"""Adam with the maximum norm in place of the root mean square.
 
-    g = grad + weight_decay * p;  m <- m + (1 - beta1) * (g - m);  u <- max(beta2 * u, abs(g) + eps);
+    g = grad + weight_decay * p;  m <- beta1 * m + (1 - beta1) * g;  u <- max(beta2 * u, abs(g) + eps);
     p <- p - lr / (1 - beta1**t) * m / u.
 
     Raises as Adam.
     Source: https://arxiv.org/abs/1412.6980, https://docs.pytorch.org/docs/stable/generated/torch.optim.Adamax.html
+
+    >>> w = Tensor([1.0, 2.0]).requires_grad_()
+    >>> w.grad = Tensor([0.5, -8.0])
+    >>> Adamax([w], lr=0.25).step()
+    >>> [round(x, 3) for x in w.tolist()]
+    [0.75, 2.25]
     """
 
     def __init__(
@@ -176,7 +182,7 @@ class Adamax(Optimizer):
 
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, (beta1, beta2) = self._blocks, self.state, group["maximize"], group["betas"]
-        toward_g, keep_u, eps = constant(1 - beta1, dtype), constant(beta2, dtype), constant(group["eps"], dtype)
+        keep_m, add_g, keep_u, eps = (constant(c, dtype) for c in (beta1, 1 - beta1, beta2, group["eps"]))
         decay, _ = _decays(group, False, dtype)
 
         def update(param: Tensor, values: np.ndarray, grad: np.ndarray) -> None:
@@ -186,8 +192,8 @@ class Adamax(Optimizer):
             size = constant(group["lr"] / (1 - beta1 ** advance(state)), dtype)
             for p, g, m, u, s, t in blocks(values, grad, state["exp_avg"].array, state["exp_inf"].array):
                 g = penalized(p, g, decay, maximize, t)
-                s = np.subtract(g, m, s)
-                s *= toward_g
+                m *= keep_m
+                s = np.multiply(g, add_g, s)
                 m += s
                 s = np.abs(g, s)
                 s += eps
@@ -208,6 +214,12 @@ class NAdam(Optimizer):
 
     Raises as Adam, and for a negative momentum_decay.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.NAdam.html
+
+    >>> w = Tensor([1.0, 2.0]).requires_grad_()
+    >>> w.grad = Tensor([0.5, -8.0])
+    >>> NAdam([w], lr=0.25).step()
+    >>> [round(x, 3) for x in w.tolist()]
+    [0.736, 2.264]
     """
 
     def __init__(
@@ -240,7 +252,7 @@ class NAdam(Optimizer):
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, momentum_decay = self._blocks, self.state, group["maximize"], group["momentum_decay"]
         lr, eps, (beta1, beta2) = group["lr"], group["eps"], group["betas"]
-        toward_g, keep_v, add_g2 = constant(1 - beta1, dtype), constant(beta2, dtype), constant(1 - beta2, dtype)
+        keep_m, add_g, keep_v, add_g2 = (constant(c, dtype) for c in (beta1, 1 - beta1, beta2, 1 - beta2))
         decay, shrink = _decays(group, group["decoupled_weight_decay"], dtype)
 
         def mu(step: float) -> float:
@@ -263,8 +275,8 @@ class NAdam(Optimizer):
                 if shrink is not None:
                     p *= shrink
                 g = penalized(p, g, decay, maximize, t)
-                s = np.subtract(g, m, s)
-                s *= toward_g
+                m *= keep_m
+                s = np.multiply(g, add_g, s)
                 m += s
                 s = np.multiply(g, g, s)
                 s *= add_g2

@@ -25,6 +25,12 @@ class RMSprop(Optimizer):
     `centered` replaces v in the root by v - a**2, with a the running mean of g; with `momentum`,
     b <- momentum * b + d and p <- p - lr * b. Raises ValueError for negative options.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
+
+    >>> w = Tensor([1.0, 2.0]).requires_grad_()
+    >>> w.grad = Tensor([0.5, -8.0])
+    >>> RMSprop([w], lr=0.01).step()
+    >>> [round(x, 3) for x in w.tolist()]
+    [0.9, 2.1]
     """
 
     def __init__(
@@ -81,8 +87,8 @@ class RMSprop(Optimizer):
                 v *= alpha
                 v += s
                 if centered:
-                    s = np.subtract(g, a, s)
-                    s *= rest
+                    a *= alpha
+                    s = np.multiply(g, rest, s)
                     a += s
                     s = np.multiply(a, a, s)
                     s = np.subtract(v, s, s)
@@ -108,6 +114,12 @@ class Adagrad(Optimizer):
     g = grad + weight_decay * p;  v <- v + g**2;  p <- p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(v) + eps),
     with v = initial_accumulator_value at first. Raises ValueError for negative options.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
+
+    >>> w = Tensor([1.0, 2.0]).requires_grad_()
+    >>> w.grad = Tensor([0.5, -8.0])
+    >>> Adagrad([w], lr=0.25).step()
+    >>> [round(x, 3) for x in w.tolist()]
+    [0.75, 2.25]
     """
 
     def __init__(
@@ -167,6 +179,12 @@ class Adadelta(Optimizer):
 
     Raises ValueError for negative options and rho above 1.
     Source: https://arxiv.org/abs/1212.5701, https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html
+
+    >>> w = Tensor([1.0, 2.0]).requires_grad_()
+    >>> w.grad = Tensor([0.5, -8.0])
+    >>> Adadelta([w], lr=10.0).step()
+    >>> [round(x, 3) for x in w.tolist()]
+    [0.968, 2.032]
     """
 
     def __init__(

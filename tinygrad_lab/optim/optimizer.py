@@ -23,11 +23,13 @@ from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["Optimizer"]
 
-# An update makes up to a dozen passes over the same few arrays. In pieces of this many elements (128 KiB in float32)
-# they stay in the L2 cache: Adam on (2048, 784) takes 15 % less time in float32 and 30 % less in float64.
-BLOCK = 32768
+# An update makes up to a dozen passes over the same few arrays; in pieces of this many elements (1 MiB in float32)
+# they come from the cache. Measured on (2048, 784), with 1 MiB of L2 and 32 MiB of L3 cache: Adam takes 15 % less time
+# than in one piece, plain SGD 20 %. Smaller pieces, which L2 would hold, lose more by broken streams: with 16384
+# elements Adam takes as long as in one piece, and SGD 1.6 times as long.
+BLOCK = 262144
 # Up to this many elements, memory for an intermediate result costs less than looking up a scratch array.
-SMALL = 4096
+SMALL = 8192
 
 # Scalars kept per parameter: they keep their own dtype when state is loaded, so that counting resumes to the bit.
 SCALARS = ("step", "mu_product")
@@ -261,7 +263,7 @@ class Optimizer:
         flat = [array.reshape(-1) for array in arrays]  # copies a gradient whose layout is not the parameter's
         scratch = self._scratch.get(p.dtype)
         if scratch is None:
-            scratch = self._scratch[p.dtype] = [np.empty(BLOCK, p.dtype), np.empty(BLOCK, p.dtype)]
+            scratch = self._scratch[p.dtype] = [_aligned(BLOCK, p.dtype), _aligned(BLOCK, p.dtype)]
         if p.size <= BLOCK:
             return ((*flat, scratch[0][: p.size], scratch[1][: p.size]),)
         return [
@@ -318,6 +320,13 @@ def check_betas(betas: Any) -> None:
         raise ValueError(f"betas must be a pair of numbers such as (0.9, 0.999), got {betas!r}")
     for index, beta in enumerate(betas):
         check(f"betas[{index}]", beta, f"beta parameter at index {index}", below=1.0)
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """An uninitialised array that starts a cache line; NumPy's own start 16 bytes later, so stores cross lines."""
+    memory = np.empty(size * dtype.itemsize + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 def _refuse_unordered(params: Any) -> None:

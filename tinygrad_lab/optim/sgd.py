@@ -59,10 +59,9 @@ class SGD(Optimizer):
             )
 
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
-        blocks, states, multiply, subtract = self._blocks, self.state, np.multiply, np.subtract
-        momentum, maximize, nesterov = group["momentum"], group["maximize"], group["nesterov"]
+        blocks, multiply, subtract = self._blocks, np.multiply, np.subtract
+        momentum, maximize, lr = group["momentum"], group["maximize"], constant(group["lr"], dtype)
         decay = constant(group["weight_decay"], dtype) if group["weight_decay"] else None
-        lr = constant(group["lr"], dtype)
 
         if not momentum:
             shortcut = decay is None and not maximize
@@ -76,8 +75,8 @@ class SGD(Optimizer):
 
             return plain
 
+        states, nesterov, mu = self.state, group["nesterov"], constant(momentum, dtype)
         dampening = constant(1 - group["dampening"], dtype) if group["dampening"] else None
-        mu = constant(momentum, dtype)
 
         def update(param: Tensor, values: np.ndarray, grad: np.ndarray) -> None:
             state = states[param]
