@@ -57,7 +57,7 @@ class Call:
     """The arguments of one call, by name, and which of them are arrays."""
 
     def __init__(self, entry: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
-        self.entry = entry
+        self.entry, self.args, self.kwargs = entry, args, kwargs
         self.bound = entry.signature.bind(*args, **kwargs)
         self.arrays: dict[Path, np.ndarray] = {}
         for name, value in self.bound.arguments.items():
@@ -127,7 +127,7 @@ def gradients(
     retain: bool = False,
     create_graph: bool = False,
 ) -> dict[Path, Any]:
-    """{path: gradient} of sum(<weight, output>): arrays, or Tensors with `create_graph`; only leaves that were reached."""
+    """{path: gradient} of sum(<weight, output>) for leaves that it reached: arrays, or Tensors with `create_graph`."""
     roots = seeds(outputs, weights, create_graph)
     edges = {path: edge_of(leaf) for path, leaf in leaves.items() if leaf.requires_grad}
     with graph.set_grad_enabled(create_graph):
