@@ -269,10 +269,11 @@ def test_blocks_and_layouts_do_not_change_the_result(case, shape, layout, grad_l
         np.testing.assert_array_equal(result(layout, grad_layout), expected)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_a_step_allocates_nothing_large_and_keeps_every_buffer(name, options):
-    param = wrap(np.ones((1000, 500), "float32")).requires_grad_()
-    param.grad = wrap(np.ones((1000, 500), "float32"))
+def test_a_step_allocates_nothing_large_and_keeps_every_buffer(name, options, order):
+    param = wrap(np.ones((1000, 500), "float32", order)).requires_grad_()
+    param.grad = wrap(np.ones((1000, 500), "float32", order))
     array, grad = param.array, param.grad.array
     optimizer = OPTIMIZERS[name]([param], **options)
     optimizer.step()
