@@ -1,0 +1,25 @@
+"""Differentiation: gradients as values, derivatives of functions, ops of one's own, anomaly detection, reading the graph."""
+
+from tinygrad_lab.autograd import functional
+from tinygrad_lab.autograd.anomaly import detect_anomaly, set_detect_anomaly
+from tinygrad_lab.autograd.function import Function, once_differentiable
+from tinygrad_lab.autograd.gradients import grad
+from tinygrad_lab.autograd.trace import Step, Trace
+from tinygrad_lab.graph import enable_grad, inference_mode, no_grad, set_grad_enabled
+from tinygrad_lab.tensor import backward
+
+__all__ = [
+    "Function",
+    "Step",
+    "Trace",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "functional",
+    "grad",
+    "inference_mode",
+    "no_grad",
+    "once_differentiable",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
