@@ -5,7 +5,7 @@ What this file lets you do: reach everything public under PyTorch's name for it.
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
 
 from tinygrad_lab import ops  # declares every op, and with it the methods of Tensor
 from tinygrad_lab.creation import (
@@ -69,6 +69,10 @@ from tinygrad_lab.random import (
 from tinygrad_lab.tensor import Tensor
 
 __version__ = "0.1.0"
+
+# As in PyTorch, inf and NaN come without a warning: NumPy's would name a line of this package, not of the user's program.
+# `autograd.detect_anomaly()` names the origin. NumPy code outside of this package warns as ever.
+warnings.filterwarnings("ignore", ".* encountered in .*", RuntimeWarning, r"tinygrad_lab\.")
 
 # PyTorch's short names of dtypes.
 float, double, half, long, int = float32, float64, float16, int64, int32

@@ -411,6 +411,7 @@ def _compile(op: Op) -> tuple[Callable[..., Any], str]:
     body += [f"if observers: notify(op, ({every},), output, node)", "return output"]
     source = f"def {op.name}({_parameters(op)}):\n" + "\n".join("    " + line for line in body) + "\n"
     namespace: dict[str, Any] = {
+        "__name__": op.forward.__module__,
         "Tensor": Tensor,
         "asarray": np.asarray,
         "check_current": check_current,

@@ -38,6 +38,11 @@ def axes(dim, ndim):
     return result if ndim else ()
 
 
+def _numpy_axis(dim, ndim):
+    """`dim` for a NumPy reduction: one int goes as it is, which is quicker, and NumPy checks it."""
+    return dim if dim is None or (type(dim) is int and ndim) else axes(dim, ndim)
+
+
 def spread(g, shape, dim, keepdim):
     """A reduced cotangent repeated over the reduced dimensions: the adjoint of a sum."""
     if not keepdim and dim is not None and dim != () and len(g.shape) < len(shape):
@@ -61,7 +66,7 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
     kind = None if dtype is None else dtypes.as_numpy(dtype)
     if kind is None and input.dtype.kind != "f":
         kind = np.dtype(np.int64)
-    return np.add.reduce(input, axis=None if dim is None else axes(dim, input.ndim), dtype=kind, keepdims=keepdim)
+    return np.add.reduce(input, axis=_numpy_axis(dim, input.ndim), dtype=kind, keepdims=keepdim)
 
 
 def count(shape, dim):
@@ -88,6 +93,6 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     kind = input.dtype if dtype is None else dtypes.as_numpy(dtype)
     if kind.kind != "f":
         raise RuntimeError(f"mean: could not infer output dtype: input is {kind}, a mean needs a floating dtype; use .float()")
-    total = np.add.reduce(input, axis=None if dim is None else axes(dim, input.ndim), dtype=kind, keepdims=keepdim)
+    total = np.add.reduce(input, axis=_numpy_axis(dim, input.ndim), dtype=kind, keepdims=keepdim)
     n = count(input.shape, dim)
     return total * kind.type(1 / n) if n else total * kind.type(np.nan)

@@ -71,6 +71,9 @@ def log_softmax(input, dim=None, *, dtype=None):
 # Class labels: shapes (N, C, d1, ...) for scores and (N, d1, ...) for labels; one sample without a batch is (C) and ().
 
 
+_UNSIGNED = {np.dtype(f"{sign}{size}"): np.dtype(f"u{size}") for sign in "iu" for size in (1, 2, 4, 8)}
+
+
 def check_labels(name, input, target, weight, ignore_index):
     """Refuse labels of the wrong dtype, shape or range. Returns whether some are to be ignored."""
     classes_at = 1 if input.ndim > 1 else 0
@@ -99,8 +102,8 @@ def check_labels(name, input, target, weight, ignore_index):
     if not target.size:
         return False
     # As unsigned numbers negative labels are huge: one pass finds both kinds of label out of range.
-    unsigned = target if target.dtype.kind == "u" else target.view(f"u{target.dtype.itemsize}")
-    out_of_range = int(unsigned.max()) >= classes
+    unsigned = target.view(_UNSIGNED[target.dtype])
+    out_of_range = np.maximum.reduce(unsigned, axis=None) >= classes
     if out_of_range:
         bad = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
         if bad.size:
@@ -124,17 +127,21 @@ def position_weights(dtype, target, weight, ignore_index):
 
 
 def _class_rows(input):
-    """Scores as a (classes, positions) array: reductions over a short class axis are several times faster this way."""
+    """A copy of scores as a (classes, positions) array: reductions over a short class axis are several times faster so."""
+    if input.ndim == 2:
+        return np.array(input.T, order="C")
     if input.ndim == 1:
-        return input.reshape(-1, 1)
-    return np.ascontiguousarray(np.moveaxis(input, 1, 0)).reshape(input.shape[1], -1)
+        return input.reshape(-1, 1).copy()
+    return np.array(input.swapaxes(0, 1), order="C").reshape(input.shape[1], -1)
 
 
 def _from_class_rows(rows, shape):
     """The inverse of `_class_rows`, as a view."""
+    if len(shape) == 2:
+        return rows.T
     if len(shape) == 1:
         return rows.reshape(shape)
-    return np.moveaxis(rows.reshape(shape[1], shape[0], *shape[2:]), 0, 1)
+    return rows.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
 
 
 def _reduced(losses, weights, reduction, shape):
@@ -145,8 +152,8 @@ def _reduced(losses, weights, reduction, shape):
     total = np.add.reduce(losses)
     if reduction == "sum":
         return total
-    with np.errstate(divide="ignore", invalid="ignore"):  # a mean over nothing is NaN, as in PyTorch
-        return np.divide(total, losses.dtype.type(losses.size) if weights is None else np.add.reduce(weights, axis=None))
+    # A mean over nothing is NaN, as in PyTorch.
+    return total / (losses.dtype.type(losses.size) if weights is None else np.add.reduce(weights, axis=None))
 
 
 def _label_cotangent(g, input_shape, weights, reduction):
@@ -172,9 +179,6 @@ def _label_cotangent(g, input_shape, weights, reduction):
 def minus_one_hot(probabilities, target):
     """p - onehot(target): p (N, C, d1, ...), labels (N, d1, ...); a label below 0 (ignored) subtracts from class 0."""
     difference = probabilities.copy(order="K")
-    if probabilities.ndim == 2:
-        difference[np.arange(len(target)), np.maximum(target, 0)] -= 1
-        return difference
     at = np.expand_dims(np.maximum(target, 0), 1 if probabilities.ndim > 1 else 0)
     axis = 1 if probabilities.ndim > 1 else 0
     np.put_along_axis(difference, at, np.take_along_axis(difference, at, axis) - 1, axis)
@@ -183,8 +187,8 @@ def minus_one_hot(probabilities, target):
 
 @op(
     {
-        "input": lambda g, input_shape, probabilities, target, weights, reduction: (
-            minus_one_hot(probabilities, target) * _label_cotangent(g, input_shape, weights, reduction)
+        "input": lambda g, input_shape, difference, weights, reduction: (
+            difference * _label_cotangent(g, input_shape, weights, reduction)
         )
     },
     formula=r"y = -\tfrac{1}{N}\textstyle\sum_n \ln \mathrm{softmax}(a_n)_{t_n}",
@@ -197,7 +201,10 @@ def minus_one_hot(probabilities, target):
         Sample(normal(3), integers(high=3)),
     ],
     arrays="target weight",
-    residuals={"probabilities": lambda input: softmax(input, 1 if input.ndim > 1 else 0), "weights": None},
+    residuals={
+        "difference": lambda input, target: minus_one_hot(softmax(input, 1 if input.ndim > 1 else 0), target),
+        "weights": None,
+    },
     floats="input",
     faces="",
 )
@@ -207,14 +214,14 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
     ignores = check_labels("cross_entropy", input, target, weight, ignore_index)
     weights = position_weights(input.dtype, target, weight, ignore_index) if ignores or weight is not None else None
     z = _class_rows(input)
-    positions = z.shape[1]
-    flat = (np.maximum(target, 0) if ignores else target).reshape(-1) * positions + np.arange(positions)
-    z = z - np.maximum.reduce(z, axis=0, initial=-np.inf)
-    losses = -z.take(flat)
+    flat = (np.maximum(target, 0) if ignores else target).reshape(-1) * z.shape[1] + np.arange(z.shape[1])
+    z -= np.maximum.reduce(z, axis=0, initial=-np.inf)
+    picked = z.take(flat)
     np.exp(z, out=z)
     total = np.add.reduce(z, axis=0)
-    losses += np.log(total)
+    losses = np.log(total) - picked
     z /= total
+    z.put(flat, z.take(flat) - 1)  # softmax - onehot, all that the rule needs
     return _reduced(losses, weights, reduction, target.shape), _from_class_rows(z, input.shape), weights
 
 
