@@ -75,7 +75,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 
     >>> tensor([[1, 2], [3, 4]]), tensor(0.5, requires_grad=True)
     (tensor([[1, 2],
-            [3, 4]]), tensor(0.5000, requires_grad=True))
+            [3, 4]]), tensor(0.5, requires_grad=True))
     """
     check_device(device)
     made = wrap(np.array(_read(data, dtype), order="C"))

@@ -109,7 +109,7 @@ def div(input, other, *, rounding_mode=None):
     rounding_mode "floor" or "trunc" rounds the quotient (and keeps integers integers); its gradient is then 0.
 
     >>> torch.div(torch.tensor([7, -7]), 2), torch.div(torch.tensor([7, -7]), 2, rounding_mode="trunc")
-    (tensor([ 3.5000, -3.5000]), tensor([ 3, -3]))
+    (tensor([ 3.5, -3.5]), tensor([ 3, -3]))
     """
     if rounding_mode is None:
         return np.true_divide(_floating(input), _floating(other))

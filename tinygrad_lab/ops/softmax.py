@@ -256,7 +256,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html
 
     >>> F.nll_loss(torch.tensor([[-1.0, -2.0], [-3.0, -4.0]]), torch.tensor([0, 1]))
-    tensor(2.5000)
+    tensor(2.5)
     """
     check_reduction("nll_loss", reduction)
     ignores = check_labels("nll_loss", input, target, weight, ignore_index)
