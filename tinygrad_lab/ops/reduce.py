@@ -88,7 +88,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean over `dim` (an int or a tuple; None: over everything). RuntimeError for integers: convert with .float().
 
     >>> torch.mean(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1)
-    tensor([1.5000, 3.5000])
+    tensor([1.5, 3.5])
     """
     kind = input.dtype if dtype is None else dtypes.as_numpy(dtype)
     if kind.kind != "f":
