@@ -242,18 +242,14 @@ def _buffer(array: np.ndarray) -> np.ndarray:
 
 def mark_mutated(array: np.ndarray, number: int | None = None) -> None:
     """Log that `array`'s memory was just changed in place (by the node `number`, if the change was recorded)."""
-    buffer = _buffer(array)
+    buffer = array if type(array.base) is not np.ndarray else _buffer(array)
     key = id(buffer)
+    log = mutations.log
     mutations.latest = number = number or next(numbers)
-    entry = mutations.log.get(key)
-    if entry is not None:
-        mutations.log[key] = (number, entry[1])
+    if key in log:
+        log[key] = (number, log[key][1])
     else:  # the weak reference drops the entry with its buffer, before the id can be used again
-
-        def forget(_: Any, key: int = key, log: dict[int, Any] = mutations.log) -> None:
-            log.pop(key, None)
-
-        mutations.log[key] = (number, weakref.ref(buffer, forget))
+        log[key] = (number, weakref.ref(buffer, lambda _: log.pop(key, None)))
 
 
 def last_mutation(array: np.ndarray) -> int:

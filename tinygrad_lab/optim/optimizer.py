@@ -105,7 +105,7 @@ class Optimizer:
         for group in self.param_groups:
             dtype = None
             for param in group["params"]:
-                grad = param.grad
+                grad = param._grad  # parameters are leaves: the slot itself, without the property's checks
                 if grad is None:
                     continue
                 p = param.array
@@ -121,7 +121,7 @@ class Optimizer:
         for group in self.param_groups:
             for param in group["params"]:
                 if set_to_none:
-                    param.grad = None
+                    param._grad = None
                 elif (grad := param.grad) is not None:
                     if grad.requires_grad:  # it belongs to a graph that still needs its values (create_graph=True)
                         param.grad = zeros_like(grad.array)
