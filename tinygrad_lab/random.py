@@ -74,9 +74,11 @@ class Generator:
         return wrap(np.frombuffer(text.ljust(_STATE_BYTES * (len(text) // _STATE_BYTES + 1)), np.uint8).copy())
 
     def set_state(self, new_state: Tensor) -> Generator:
-        """Continue from what `get_state` returned. RuntimeError for anything else."""
+        """Continue from what `get_state` returned. TypeError or RuntimeError for anything else."""
+        if not isinstance(new_state, Tensor) or new_state.array.dtype != np.uint8:
+            raise TypeError("set_state: a generator state is a uint8 tensor, as get_state() returns it")
         try:
-            known = json.loads(bytes(new_state.array.astype(np.uint8)).decode())
+            known = json.loads(bytes(new_state.array).decode())
             self.numpy.bit_generator.state = known["state"]
             self._seed = known["seed"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -33,6 +33,12 @@ POSITIVE_SECOND = [
 ]
 
 
+def _times_alpha(name, input, other, alpha):
+    if isinstance(alpha, float) and np.result_type(input, other).kind != "f":
+        raise RuntimeError(f"{name}: for integer tensors alpha must be an integer too, got {alpha}: convert them with .float()")
+    return alpha * other
+
+
 @op(
     {"input": lambda g: g, "other": lambda g, alpha: g if alpha == 1 else g * alpha},
     formula=r"y = a + b",
@@ -48,7 +54,7 @@ def add(input, other, *, alpha=1):
     >>> torch.add(torch.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return np.add(input, other) if alpha == 1 else input + alpha * other
+    return np.add(input, other) if alpha == 1 else input + _times_alpha("add", input, other, alpha)
 
 
 @op(
@@ -67,7 +73,7 @@ def sub(input, other, *, alpha=1):
     """
     if getattr(input, "dtype", None) == bool and getattr(other, "dtype", None) == bool:
         raise RuntimeError("sub: subtraction with a bool tensor is not supported: use ^ (exclusive or) or ~ (not)")
-    return np.subtract(input, other) if alpha == 1 else input - alpha * other
+    return np.subtract(input, other) if alpha == 1 else input - _times_alpha("sub", input, other, alpha)
 
 
 @op(

@@ -274,7 +274,8 @@ def check_current(op_name: str, argument: str, tensor: Tensor) -> None:
 def explain(op: Op, values: tuple[Any, ...], error: Exception) -> Exception:
     """The exception to raise for `error` inside `op.forward`: PyTorch's class, the op's name and the operands."""
     text = str(error)
-    if text.startswith(op.name):
+    said_by = text.partition(":")[0]
+    if said_by == op.name or (said_by in registry and "gufunc" not in text):  # one of ours, maybe of an op inside this one
         return error
     kind: type[Exception] = type(error)
     if isinstance(error, np.exceptions.AxisError):
@@ -283,7 +284,7 @@ def explain(op: Op, values: tuple[Any, ...], error: Exception) -> Exception:
     elif kind is ValueError or isinstance(error, np.linalg.LinAlgError):
         kind = RuntimeError
     elif isinstance(error, (np.exceptions.DTypePromotionError, TypeError)):
-        kind = TypeError
+        kind = RuntimeError if "numpy boolean" in text else TypeError
     elif kind not in (IndexError, RuntimeError, OverflowError, NotImplementedError):
         return error
     operands = [

@@ -39,6 +39,14 @@ def _check_writable(name: str, tensor: Tensor) -> None:
         )
 
 
+def _check_memory(name: str, array: np.ndarray) -> None:
+    if not array.flags.writeable:
+        raise RuntimeError(
+            f"{name}: this tensor's memory is read-only or shared by several elements (an expanded tensor, or a read-only "
+            f"array given to from_numpy): clone() it first"
+        )
+
+
 def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
     """Write `result` into `target`'s memory and give `target` its history. Returns `target`."""
     _check_writable(name, target)
@@ -54,11 +62,7 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
             f"{name}: result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}: use the "
             f"out-of-place form, or convert first"
         )
-    if not target.array.flags.writeable:
-        raise RuntimeError(
-            f"{name}: this tensor's memory is read-only or shared by several elements (an expanded tensor, or a read-only "
-            f"array given to from_numpy): clone() it first"
-        )
+    _check_memory(name, target.array)
     if result.array.dtype is not target.array.dtype:
         result = to_dtype(result, target.array.dtype)
     target.array[...] = result.array
@@ -116,6 +120,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     _check_writable("setitem", self)
     index = plain_index(index)
     array = self.array
+    _check_memory("setitem", array)
     source = value if isinstance(value, Tensor) else wrap(np.asarray(value))
     recording = graph.grad_enabled() and (self._requires_grad or source._requires_grad)
     if not recording:

@@ -51,7 +51,10 @@ def expand(input, size):
         return np.broadcast_to(input, new)
     # Four times faster than broadcast_to for the scalars that the backward pass of a loss expands.
     strides = (0,) * extra + tuple(s if o == n else 0 for s, o, n in zip(input.strides, input.shape, new[extra:], strict=True))
-    return np.ndarray(new, input.dtype, input, 0, strides)
+    repeated = np.ndarray(new, input.dtype, input, 0, strides)
+    if new != old:
+        repeated.flags.writeable = False  # one element in memory stands for several
+    return repeated
 
 
 @op(
