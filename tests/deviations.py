@@ -1,0 +1,65 @@
+"""Where we differ from PyTorch on purpose, each with its reason: the one source, rendered by conformance.py.
+
+DEVIATIONS  {"op: aspect" or "misuse: label": reason}
+BEHAVIOURS  {label: (probe, reason)}: probe(torch, F) is run in both libraries, and must give different answers
+RANDOM      entries that draw numbers: only dtypes and shapes are compared
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NUMBERS = (
+    "an op takes numbers and arrays as well as tensors, and then gives an array: useful in rules and in plain NumPy"
+)
+LENIENT = "NumPy computes it, and the result is the obvious one"
+
+DEVIATIONS: dict[str, str] = {
+    "sub: bool": "True - 1.5 is a difference of floats here; minus between two bools is refused as in PyTorch",
+    "misuse: exp of a number": NUMBERS,
+    "misuse: tensor of strings": "PyTorch's class depends on the kind of object; here it is always TypeError",
+    "misuse: tensor of None": "PyTorch's class depends on the kind of object; here it is always TypeError",
+    "misuse: a device that does not exist": "PyTorch without CUDA fails an assertion; here it is the RuntimeError of others",
+}
+
+RANDOM = {"dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "bernoulli", "multinomial"}
+
+
+def _mutated_data(torch: Any, F: Any) -> Any:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    x.data.add_(1)
+    y.sum().backward()
+    return x.grad.tolist()
+
+
+BEHAVIOURS: dict[str, tuple[Any, str]] = {
+    "type of x.shape": (
+        lambda torch, F: type(torch.zeros(2).shape).__name__,
+        "a plain tuple does all that a shape is used for; `numel()` is a method of the tensor",
+    ),
+    "x[::-1]": (
+        lambda torch, F: torch.tensor([1.0, 2.0])[::-1].tolist(),
+        "NumPy views have negative strides, so a reversed slice costs nothing",
+    ),
+    "change through .data after it was saved": (
+        _mutated_data,
+        "PyTorch does not track .data and returns a wrong gradient; here the change is found and refused",
+    ),
+    "is_inference of a tensor made in inference_mode": (
+        lambda torch, F: _made_in_inference_mode(torch),
+        "inference_mode is no_grad under another name: nothing is saved by it, and its tensors may be used anywhere",
+    ),
+    "printing of round numbers": (
+        lambda torch, F: repr(torch.tensor([1.5, 2.0])),
+        "values are printed by NumPy, which drops trailing zeros",
+    ),
+}
+
+
+def _made_in_inference_mode(torch: Any) -> str:
+    with torch.inference_mode():
+        x = torch.ones(2)
+    x.requires_grad_()
+    (x * x).sum().backward()
+    return "can be used for gradients"
