@@ -1,0 +1,1 @@
+"""`python -m benchmarks` measures the speed and memory that the README states, and judges each by its limit."""
