@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 
-from tinygrad_lab import ops  # declares every op, and with it the methods of Tensor
+from tinygrad_lab import nn, ops, optim, utils  # ops declares every op, and with it the methods of Tensor
 from tinygrad_lab.creation import (
     arange,
     as_tensor,

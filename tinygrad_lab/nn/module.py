@@ -1,0 +1,340 @@
+"""The Module: what every layer and every model is.
+
+What this file lets you do: compose a model of parameters, buffers and other modules by assigning them to attributes,
+call it, with hooks, switch between training and evaluation, convert, save, load and print it (walking through it is in
+`tree`). It knows Tensor and the graph's observers; no op and no layer.
+
+A registered value is kept in two places that one writer (`_hold`) keeps equal: in the dict of its kind (`_parameters`,
+`_buffers`, `_modules`), which says what there is and in which order, and as an ordinary attribute, because an attribute
+that Python finds by itself is read ten times faster than one that `__getattr__` has to look up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+from tinygrad_lab import dtypes
+from tinygrad_lab.graph import mark_mutated, observers
+from tinygrad_lab.nn.loading import IncompatibleKeys, load_state
+from tinygrad_lab.nn.parameter import Parameter
+from tinygrad_lab.nn.tree import Tree
+from tinygrad_lab.nn.whereabouts import add_layer_note, module_stack
+from tinygrad_lab.ops.convert import check_device
+from tinygrad_lab.tensor import RemovableHandle, Tensor, wrap
+
+__all__ = ["Module"]
+
+_KINDS = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "child module"}
+
+
+class Module(Tree):
+    """Base class of all layers and models: assign parameters and other modules to attributes, and define `forward`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html
+
+    >>> class Net(Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.scale = Parameter(Tensor([2.0]))
+    ...     def forward(self, x):
+    ...         return self.scale * x
+    >>> Net()(Tensor([1.0, 3.0])).detach()
+    tensor([2., 6.])
+    >>> list(Net().state_dict())
+    ['scale']
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.training = True
+        self._parameters: dict[str, Parameter | None] = {}
+        self._buffers: dict[str, Tensor | None] = {}
+        self._modules: dict[str, Module | None] = {}
+        self._transient: set[str] = set()  # buffers that are no part of the state_dict
+        self._hooks: dict[int, tuple[bool, bool, Callable[..., Any]]] = {}  # (runs before forward, with_kwargs, hook)
+
+    # Calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`, with hooks. An error gets a note that names this layer by its path in the outermost model."""
+        try:
+            if self._hooks or observers:
+                return self._call_watched(args, kwargs)
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            add_layer_note(error, Module.__call__.__code__)
+            raise
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every subclass defines it."""
+        name = type(self).__name__
+        raise NotImplementedError(
+            f'Module [{name}] is missing the required "forward" function: define '
+            f"`def forward(self, input)` in class {name}"
+        )
+
+    def _call_watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call with hooks, and with `module_stack` kept for observers."""
+        token = module_stack.set((*module_stack.get(), self)) if observers else None
+        try:
+            for before, with_kwargs, hook in tuple(self._hooks.values()):
+                if before:
+                    args, kwargs = _run_pre_hook(self, hook, with_kwargs, args, kwargs)
+            output = self.forward(*args, **kwargs)
+            for before, with_kwargs, hook in tuple(self._hooks.values()):
+                if not before:
+                    changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+                    output = output if changed is None else changed
+            return output
+        finally:
+            if token is not None:
+                module_stack.reset(token)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> RemovableHandle:
+        """Call `hook(module, args)` before every forward; what it returns, if not None, replaces the arguments.
+
+        With `with_kwargs` it is `hook(module, args, kwargs)`, and it returns None or a pair (args, kwargs).
+        """
+        return RemovableHandle(self._hooks, (True, with_kwargs, hook))
+
+    def register_forward_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> RemovableHandle:
+        """Call `hook(module, args, output)` after every forward; what it returns, if not None, replaces the output.
+
+        With `with_kwargs` it is `hook(module, args, kwargs, output)`. The handle's `remove()` takes the hook away.
+        """
+        return RemovableHandle(self._hooks, (False, with_kwargs, hook))
+
+    # Registration
+
+    def _hold(self, kind: str, name: str, value: Any) -> None:
+        """Make `value` the registered value `name` of this kind, and of no other kind."""
+        own = self.__dict__
+        for other in _KINDS:
+            if other != kind:
+                own[other].pop(name, None)
+        own["_transient"].discard(name)
+        own[kind][name] = own[name] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if isinstance(value, (Parameter, Module)):
+            kind, called = ("_parameters", "parameters") if isinstance(value, Parameter) else ("_modules", "module")
+            if kind not in own:
+                raise AttributeError(
+                    f"cannot assign {called} before Module.__init__() call: "
+                    f"{type(self).__name__}.__init__ must begin with super().__init__()"
+                )
+            self._hold(kind, name, value)
+            return
+        for kind, called in _KINDS.items():
+            if name in own.get(kind, ()):
+                if value is not None and not (kind == "_buffers" and isinstance(value, Tensor)):
+                    expected = {"_parameters": "nn.Parameter", "_buffers": "Tensor", "_modules": "nn.Module"}[kind]
+                    raise TypeError(
+                        f"cannot assign '{type(value).__name__}' as {called} '{name}' ({expected} or None expected)"
+                    )
+                own[kind][name] = own[name] = value
+                return
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        for kind in _KINDS:
+            self.__dict__.get(kind, {}).pop(name, None)
+        self.__dict__.get("_transient", set()).discard(name)
+        object.__delattr__(self, name)
+
+    def __getattr__(self, name: str) -> Any:  # only reached when there is no such attribute
+        cls = type(self).__name__
+        if "_modules" not in self.__dict__ and (name in _KINDS or name in ("_hooks", "_transient")):
+            raise AttributeError(f"{cls}.__init__ must begin with super().__init__(), and did not call it")
+        raise AttributeError(f"'{cls}' object has no attribute '{name}'")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy or a pickle. A shallow copy shares its values with the original, but not the list of them."""
+        self.__dict__.update(state)
+        for name in (*_KINDS, "_transient", "_hooks"):
+            self.__dict__[name] = state[name].copy()
+
+    def _check_name(self, kind: str, name: Any) -> None:
+        called = _KINDS[kind].removeprefix("child ")
+        if kind not in self.__dict__:
+            raise AttributeError(f"cannot assign {called} before Module.__init__() call")
+        if not isinstance(name, str):
+            raise TypeError(f"{called} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f'{called} name can\'t contain ".", got: {name}')
+        if not name:
+            raise KeyError(f'{called} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in self.__dict__[kind]:
+            raise KeyError(f"attribute '{name}' already exists")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under a name. KeyError for an unusable name, TypeError if it is not a Parameter or None."""
+        self._check_name("_parameters", name)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
+            )
+        self._hold("_parameters", name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is state but not trained; `persistent=False` leaves it out of the state_dict."""
+        self._check_name("_buffers", name)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
+            )
+        self._hold("_buffers", name, tensor)
+        if not persistent:
+            self._transient.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child module under a name. TypeError if it is not a Module or None."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._check_name("_modules", name)
+        self._hold("_modules", name, module)
+
+    register_module = add_module
+
+    # Modes and conversions
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all below to training (dropout on, batch statistics) or evaluation. Returns self."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """`train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Want gradients for all parameters, or (False: freeze them) for none. Returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or overwrite them with zeros."""
+        for parameter in self.parameters():
+            if set_to_none or parameter._grad is None:
+                parameter._grad = None
+            else:
+                parameter._grad.detach_().array.fill(0)
+                mark_mutated(parameter._grad.array)
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> Self:
+        """Convert floating parameters and buffers, in place, to `dtype` (or that of a tensor); `device` may be "cpu".
+
+        TypeError for a dtype that is not floating, RuntimeError for another device. Returns self.
+        """
+        for value in args:
+            if isinstance(value, Tensor):
+                dtype = value.dtype
+            elif isinstance(value, dtypes.dtype):
+                dtype = value
+            elif not isinstance(value, bool):
+                device = value
+        check_device(device)
+        if dtype is None:
+            return self
+        chosen = dtypes.as_numpy(dtype)
+        if chosen.kind != "f":
+            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={chosen}")
+        for parameter in self.parameters():
+            parameter.array = parameter.array.astype(chosen, copy=False)
+            if parameter._grad is not None:
+                parameter._grad = wrap(parameter._grad.array.astype(chosen, copy=False))
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.is_floating_point():
+                    setattr(module, name, buffer.to(dtype))
+        return self
+
+    def float(self) -> Self:
+        """All floating parameters and buffers to float32. Returns self."""
+        return self.to(dtypes.float32)
+
+    def double(self) -> Self:
+        """All floating parameters and buffers to float64. Returns self."""
+        return self.to(dtypes.float64)
+
+    def half(self) -> Self:
+        """All floating parameters and buffers to float16. Returns self."""
+        return self.to(dtypes.float16)
+
+    def cpu(self) -> Self:
+        """Self: there is no other device."""
+        return self
+
+    # State
+
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+        """(path, tensor) of what a state_dict holds, in its order; shared tensors under each of their names."""
+        for path, module in self.named_modules(remove_duplicate=False):
+            kept = {name: buffer for name, buffer in module._buffers.items() if name not in module._transient}
+            for name, tensor in (*module._parameters.items(), *kept.items()):
+                if tensor is not None:
+                    yield f"{path}.{name}" if path else name, tensor
+
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """All parameters and persistent buffers by path: detached tensors that share the model's memory.
+
+        `keep_vars` gives the parameters themselves; `destination` is a dict to add to.
+        """
+        state: dict[str, Any] = OrderedDict() if destination is None else destination
+        for name, tensor in self._named_state():
+            state[prefix + name] = tensor if keep_vars else tensor.detach()
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy the values of a state_dict (of tensors or arrays) into this model: all of them, or none if any is wrong.
+
+        `strict=False` lets keys be missing or left over; the result names them. RuntimeError lists everything that
+        does not fit: missing and unexpected keys, and shapes. TypeError if it is not a mapping.
+        """
+        return load_state(type(self).__name__, dict(self._named_state()), state_dict, strict)
+
+    # Printing
+
+    def extra_repr(self) -> str:
+        """What `repr` shows in the brackets beside the children; layers override it."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        if len(lines) == 1 and not self._modules:
+            return f"{type(self).__name__}({extra})"
+        lines += [f"({name}): {module!r}" for name, module in self._modules.items()]
+        return f"{type(self).__name__}({indented(lines)})"
+
+
+def indented(lines: list[str]) -> str:
+    """The inside of a nested repr: each entry on lines of its own, two spaces in; nothing for no entries."""
+    return "\n  " + "\n".join(lines).replace("\n", "\n  ") + "\n" if lines else ""
+
+
+def _run_pre_hook(
+    module: Module, hook: Callable[..., Any], with_kwargs: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments after a hook that runs before forward."""
+    if not with_kwargs:
+        changed = hook(module, args)
+        if changed is None:
+            return args, kwargs
+        return changed if isinstance(changed, tuple) else (changed,), kwargs
+    changed = hook(module, args, kwargs)
+    if changed is None:
+        return args, kwargs
+    if not (isinstance(changed, tuple) and len(changed) == 2):
+        raise RuntimeError(f"forward pre-hook must return None or a tuple (args, kwargs), but got {changed!r:.60}")
+    return changed
