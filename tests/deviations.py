@@ -19,7 +19,7 @@ DEVIATIONS: dict[str, str] = {
     "misuse: exp of a number": NUMBERS,
     "misuse: tensor of strings": "PyTorch's class depends on the kind of object; here it is always TypeError",
     "misuse: tensor of None": "PyTorch's class depends on the kind of object; here it is always TypeError",
-    "misuse: a device that does not exist": "PyTorch without CUDA fails an assertion; here it is the RuntimeError of others",
+    "misuse: a device that does not exist": "PyTorch without CUDA fails an assertion; others raise RuntimeError",
 }
 
 RANDOM = {"dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "bernoulli", "multinomial"}

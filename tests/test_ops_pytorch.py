@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from deviations import BEHAVIOURS, DEVIATIONS
 from misuse import MISUSES
 from op_cases import entries

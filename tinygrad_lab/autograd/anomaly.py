@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-import tinygrad_lab
 from tinygrad_lab import graph
 from tinygrad_lab.tensor import Tensor
 
 __all__ = ["detect_anomaly", "set_detect_anomaly"]
 
-_PACKAGE = os.path.dirname(tinygrad_lab.__file__) + os.sep
+_PACKAGE = os.path.dirname(graph.__file__) + os.sep
 
 # What usually helps, by the op that produced the first non-finite value.
 FORWARD_HINTS = {

@@ -1,0 +1,486 @@
+"""The recorded graph: what lives how long, which misuse is refused, in-place changes, hooks and gradient modes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_lab as lab
+from tinygrad_lab import autograd, graph
+from tinygrad_lab.tensor import Tensor
+
+
+@pytest.fixture
+def no_gc():
+    """Without the cyclic collector, only what is free of reference cycles dies."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def leaf(*values: float, dtype=lab.float64) -> Tensor:
+    return lab.tensor(values if len(values) != 1 else values[0], dtype=dtype, requires_grad=True)
+
+
+def network():
+    """(leaves, loss) of a small network with a leaf used twice, a broadcast, a view and a fused loss."""
+    w = lab.randn(3, 4, dtype=lab.float64, requires_grad=True)
+    b = lab.randn(3, dtype=lab.float64, requires_grad=True)
+    x = lab.randn(5, 4, dtype=lab.float64)
+    logits = (x @ w.transpose(0, 1) + b).exp().log() * 2 + b
+    loss = lab.ops.softmax.cross_entropy(logits, lab.tensor([0, 1, 2, 0, 1])) + (w[0] * w[1]).sum()
+    return [w, b], loss
+
+
+def references(loss: Tensor) -> list[weakref.ref]:
+    return [weakref.ref(node) for node in graph.walk([loss.node])]
+
+
+def assert_dead(nodes: list[weakref.ref]) -> None:
+    alive = [node() for node in nodes if node() is not None]
+    assert not alive, f"still alive: {alive}"
+
+
+# Lifetime
+
+
+def test_dropping_the_loss_frees_every_node(no_gc):
+    _, loss = network()
+    nodes = references(loss)
+    assert len(nodes) > 10
+    del loss
+    assert_dead(nodes)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_dropping_the_loss_after_backward_frees_every_node(no_gc, create_graph):
+    leaves, loss = network()
+    nodes = references(loss)
+    loss.backward(create_graph=create_graph)
+    nodes += [ref for x in leaves if x.grad.node is not None for ref in references(x.grad)]
+    del loss
+    for x in leaves:
+        x.grad = None
+    del x
+    assert_dead(nodes)
+
+
+def test_recorded_gradients_keep_the_graph_only_while_they_live(no_gc):
+    leaves, loss = network()
+    nodes = references(loss)
+    gradients = autograd.grad(loss, leaves, create_graph=True)
+    nodes += [ref for g in gradients for ref in references(g)]
+    del loss
+    (third,) = autograd.grad(sum((g * g).sum() for g in gradients), leaves[0], retain_graph=True)
+    assert third.shape == leaves[0].shape
+    del gradients, third
+    assert_dead(nodes)
+
+
+def test_hooks_and_retained_gradients_make_no_cycle(no_gc):
+    x = leaf(1.0, 2.0)
+    y = x * x
+    y.retain_grad()
+    y.register_hook(lambda g: g * 2)
+    loss = y.sum()
+    nodes = references(loss)
+    loss.backward()
+    assert y.grad.tolist() == [2.0, 2.0]
+    del y, loss
+    assert_dead(nodes)
+
+
+def test_saved_values_are_released_as_the_pass_goes():
+    x = leaf(1.0, 2.0)
+    y = x.exp()
+    z = y * y
+    seen = []
+    x.register_hook(lambda g: seen.append([node.saved for node in (y.node, z.node)]))
+    z.sum().backward()
+    assert seen == [[None, None]]
+
+
+def test_memory_of_saved_values_falls_during_backward(no_gc):
+    x = lab.ones(10, dtype=lab.float64, requires_grad=True)
+    y, alive = x, []
+    watched = []
+    for _ in range(5):
+        y = y.exp()
+        watched.append(weakref.ref(y.array))
+        y = y * 1e-3
+    loss = y.sum()
+    del y
+    x.register_hook(lambda g: alive.append(sum(ref() is not None for ref in watched)))
+    before = sum(ref() is not None for ref in watched)
+    loss.backward()
+    assert before >= 4 and alive == [0]
+
+
+def test_retain_graph_keeps_saved_values_and_adds_gradients():
+    x = leaf(3.0)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 12.0
+
+
+# What is refused
+
+
+def test_second_backward_names_the_op_and_the_remedy():
+    x = leaf(3.0)
+    y = x.exp()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"exp: .*a second time.*retain_graph=True"):
+        y.backward()
+
+
+def test_second_backward_through_ops_that_saved_nothing_is_fine():
+    x = leaf(3.0)
+    y = x + x
+    y.backward()
+    y.backward()
+    assert x.grad.item() == 4.0
+
+
+def test_mutation_after_save_names_the_op_and_the_argument():
+    x = leaf(1.0, 2.0)
+    y = x.exp()
+    z = y * 3.0
+    w = (y * y).sum() + z.sum()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match=r"mul: backward needs its argument 'input' \(shape \(2,\)\).*in-place"):
+        w.backward()
+
+
+def test_mutation_of_a_saved_output_is_noticed():
+    x = leaf(1.0, 2.0)
+    y = x.exp()
+    y.mul_(2.0)
+    with pytest.raises(RuntimeError, match="exp: backward needs its output"):
+        y.sum().backward()
+
+
+def test_mutation_of_what_no_rule_needs_is_allowed():
+    x = leaf(1.0, 2.0)
+    y = x + 1
+    z = y + 2
+    y.mul_(5.0)
+    (y.sum() + z.sum()).backward()
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("through", ["data", "detach", "view", "numpy"])
+def test_mutation_through_shared_memory_is_noticed(through):
+    x = leaf(1.0, 2.0)
+    loss = (x * x).sum()
+    other = {"data": lambda: x.data, "detach": x.detach, "view": lambda: x.data[:1], "numpy": lambda: x.data}[through]()
+    other.add_(1.0)
+    with pytest.raises(RuntimeError, match="changed by an in-place operation"):
+        loss.backward()
+
+
+def test_an_optimizer_step_between_forward_and_backward_is_noticed():
+    w = leaf(1.0, 2.0)
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    with lab.no_grad():
+        w.sub_(w.grad)
+    with pytest.raises(RuntimeError, match="mul"):
+        loss.backward()
+
+
+def test_use_of_a_stale_view_is_refused():
+    x = leaf(1.0, 2.0, 3.0)
+    y = x * 2
+    view = y[:2]
+    y.mul_(3.0)
+    with pytest.raises(
+        RuntimeError, match=r"its argument 'input' \(computed by getitem, shape \(2,\)\) was changed in place"
+    ):
+        view * 2
+
+
+def test_backward_without_a_graph_says_what_to_do():
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        lab.ones(1).sum().backward()
+    with lab.no_grad():
+        loss = leaf(1.0) * 2
+    with pytest.raises(RuntimeError, match="no_grad"):
+        loss.backward()
+
+
+def test_backward_of_a_vector_names_its_shape():
+    with pytest.raises(RuntimeError, match=r"scalar outputs, this one has shape \(2,\)"):
+        (leaf(1.0, 2.0) * 2).backward()
+
+
+def test_a_cotangent_of_the_wrong_shape_names_both_shapes():
+    with pytest.raises(RuntimeError, match=r"shape \(3,\).*shape \(2,\)"):
+        (leaf(1.0, 2.0) * 2).backward(lab.ones(3))
+
+
+def test_an_override_that_returns_a_wrong_shape_is_named():
+    x = leaf(1.0, 2.0)
+    y = x.exp().sum()
+    with pytest.raises(
+        RuntimeError, match=r"exp: its backward returned a gradient of shape \(3,\) for an operand of shape"
+    ):
+        graph.run_backward(
+            [(y.node, np.ones(()))],
+            rules=lambda node: (lambda g, node: (np.ones(3),)) if node.op.name == "exp" else None,
+        )
+
+
+def test_one_pass_may_use_another_rule():
+    x = leaf(1.0, 2.0)
+    y = x.exp().sum()
+    arrived = graph.run_backward(
+        [(y.node, np.ones(()))], rules=lambda node: (lambda g, node: (g * 7,)) if node.op.name == "exp" else None
+    )
+    np.testing.assert_array_equal(arrived[x], [7.0, 7.0])
+
+
+# Accumulation
+
+
+def test_gradients_accumulate_in_place_and_start_unshared():
+    x = leaf(1.0, 2.0)
+    (x * 1.0).sum().backward()
+    first = x.grad
+    (x * x).sum().backward()
+    assert x.grad is first
+    assert x.grad.tolist() == [3.0, 5.0]
+
+
+def test_two_leaves_that_get_the_same_cotangent_do_not_share_it():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    g = lab.ones(2, dtype=lab.float64)
+    (x + y).backward(g)
+    x.grad.add_(1)
+    assert y.grad.tolist() == [1.0, 1.0] and g.tolist() == [1.0, 1.0]
+
+
+def test_backward_with_inputs_fills_those_only():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    (x * y).sum().backward(inputs=[y])
+    assert x.grad is None and y.grad.tolist() == [1.0, 2.0]
+
+
+def test_gradient_has_the_dtype_of_its_leaf():
+    x = leaf(1.0, 2.0, dtype=lab.float32)
+    y = leaf(3.0, 4.0)
+    (x * y).sum().backward()
+    assert (x.grad.dtype, y.grad.dtype) == (lab.float32, lab.float64)
+
+
+def test_third_derivatives():
+    x = leaf(2.0)
+    y, derivatives = x**5, []
+    for _ in range(4):
+        (y,) = autograd.grad(y, x, create_graph=True)
+        derivatives.append(y.item())
+    assert derivatives == [80.0, 160.0, 240.0, 240.0]
+
+
+def test_backward_create_graph_leaves_recorded_gradients():
+    x = leaf(2.0)
+    (x**3).backward(create_graph=True)
+    first = x.grad
+    assert first.requires_grad and first.item() == 12.0
+    x.grad = None
+    first.backward()
+    assert x.grad.item() == 12.0
+
+
+# In-place
+
+
+def test_in_place_on_a_leaf_is_refused_unless_under_no_grad():
+    x = leaf(1.0, 2.0)
+    for change in (lambda: x.add_(1), lambda: x.zero_(), lambda: x.__setitem__(0, 1.0), lambda: x[:1].mul_(2)):
+        with pytest.raises(RuntimeError, match=r"leaf Variable that requires grad.*no_grad"):
+            change()
+    with lab.no_grad():
+        x.add_(1)
+    assert x.tolist() == [2.0, 3.0] and x.is_leaf and x.requires_grad
+
+
+def test_augmented_assignment_to_an_item():
+    x, v = leaf(1.0, 2.0, 3.0), leaf(10.0)
+    y = x * 2
+    y[1] += v
+    (y * y).sum().backward()
+    np.testing.assert_allclose(y.detach().numpy(), [2.0, 14.0, 6.0])
+    np.testing.assert_allclose(x.grad.numpy(), [8.0, 56.0, 24.0])
+    assert v.grad.item() == 28.0
+
+
+@pytest.mark.parametrize("operator", ["+=", "-=", "*=", "/="])
+@pytest.mark.parametrize("index", ["0", "1:", "[0, 2]", "[True, False, True]"])
+def test_augmented_assignment_equals_pytorch(operator, index):
+    torch = pytest.importorskip("torch")
+    outcomes = []
+    for library in (lab, torch):
+        x = library.tensor([1.0, 2.0, 3.0], dtype=library.float64, requires_grad=True)
+        v = library.tensor(5.0, dtype=library.float64, requires_grad=True)
+        y = x * 3
+        exec(f"y[{index}] {operator} v")
+        (y * y).sum().backward()
+        outcomes.append([y.detach().numpy(), x.grad.numpy(), v.grad.numpy()])
+    for ours, theirs in zip(*outcomes, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-14)
+
+
+def test_assignment_cuts_the_gradient_of_what_it_overwrites():
+    x, v = leaf(1.0, 2.0, 3.0), leaf(10.0, 20.0)
+    y = x * 1
+    y[1:] = v
+    (y * lab.tensor([1.0, 2.0, 3.0], dtype=lab.float64)).sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0, 0.0] and v.grad.tolist() == [2.0, 3.0]
+
+
+def test_in_place_ops_on_a_computed_tensor_are_differentiated():
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    y += 1
+    y *= x
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 5.0]
+
+
+def test_a_constant_buffer_becomes_part_of_the_graph():
+    buffer = lab.zeros(3, dtype=lab.float64)
+    x = leaf(5.0)
+    buffer[1] = x * x
+    buffer.sum().backward()
+    assert x.grad.item() == 10.0 and not buffer.is_leaf
+
+
+# Hooks and retained gradients
+
+
+def test_hooks_see_and_replace_the_complete_gradient():
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    seen = []
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    doubling = y.register_hook(lambda g: g * 2)
+    (y.sum() + y.sum()).backward(retain_graph=True)
+    assert seen == [[2.0, 2.0]] and x.grad.tolist() == [12.0, 12.0]
+    doubling.remove()
+    (y.sum()).backward()
+    assert x.grad.tolist() == [15.0, 15.0]
+
+
+def test_leaf_hooks_run_once_per_pass():
+    x = leaf(1.0, 2.0)
+    seen = []
+    with x.register_hook(lambda g: seen.append(g.tolist())):
+        (x * x + x).sum().backward()
+    (x * x).sum().backward()
+    assert seen == [[3.0, 5.0]]
+
+
+def test_retained_gradients():
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    y.retain_grad()
+    (y * y).sum().backward(retain_graph=True)
+    assert y.grad.tolist() == [6.0, 12.0] and y.retains_grad
+    with pytest.warns(UserWarning, match="not a leaf"):
+        assert (x * 2).grad is None
+
+
+# Gradient modes
+
+
+def test_modes_nest_and_decorate():
+    x = leaf(1.0)
+    with lab.no_grad():
+        assert not (x * 2).requires_grad
+        with lab.enable_grad():
+            assert (x * 2).requires_grad
+        assert not lab.is_grad_enabled()
+    assert lab.no_grad(lambda: (x * 2).requires_grad)() is False
+    assert lab.no_grad()(lambda: (x * 2).requires_grad)() is False
+    assert lab.inference_mode()(lambda: (x * 2).requires_grad)() is False
+    with lab.inference_mode(False):
+        assert (x * 2).requires_grad
+    with lab.set_grad_enabled(False):
+        assert not lab.is_grad_enabled()
+    lab.set_grad_enabled(False)
+    assert not lab.is_grad_enabled()
+    lab.set_grad_enabled(True)
+
+
+def test_modes_survive_errors():
+    with pytest.raises(ZeroDivisionError), lab.no_grad():
+        _ = 1 / 0
+    assert lab.is_grad_enabled()
+
+
+def test_a_thread_has_its_own_mode():
+    inside, go, done = [], threading.Event(), threading.Event()
+
+    def work():
+        go.wait(5)
+        inside.append(lab.is_grad_enabled())
+        with lab.no_grad():
+            done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with lab.no_grad():
+        go.set()
+        assert done.wait(5)
+        assert not lab.is_grad_enabled()
+    thread.join()
+    assert inside == [True] and lab.is_grad_enabled()
+
+
+def test_an_async_task_has_its_own_mode():
+    seen = []
+
+    async def quiet():
+        with lab.no_grad():
+            await asyncio.sleep(0)
+            seen.append(("quiet", lab.is_grad_enabled()))
+            await asyncio.sleep(0)
+
+    async def recording():
+        for _ in range(3):
+            seen.append(("recording", lab.is_grad_enabled()))
+            await asyncio.sleep(0)
+
+    async def both():
+        await asyncio.gather(quiet(), recording())
+
+    asyncio.run(both())
+    assert ("quiet", False) in seen
+    assert all(mode for who, mode in seen if who == "recording")
+
+
+def test_two_threads_record_and_differentiate_at_once():
+    results = [0.0] * 4
+
+    def work(i):
+        x = leaf(float(i + 1))
+        y = x
+        for _ in range(200):
+            y = y * 1.0 + x * 0.01
+        y.backward()
+        results[i] = x.grad.item()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_allclose(results, 3.0)
