@@ -77,7 +77,7 @@ def clip_grad_norm_(
     >>> w = Tensor([3.0, 4.0]).requires_grad_()
     >>> (w * w).sum().backward()
     >>> clip_grad_norm_([w], max_norm=1.0), w.grad
-    (tensor(10.), tensor([0.6000, 0.8000]))
+    (tensor(10.), tensor([0.6, 0.8]))
     """
     parameters = _listed(parameters)
     total = _total_norm(_gradients(parameters), float(norm_type), error_if_nonfinite)
