@@ -200,8 +200,8 @@ def source_of(op: Any) -> str:
 
 def _first_call(*args: Any, **kwargs: Any) -> Any:
     """What every public function is until it is first called; runs with the namespace of its op."""
-    compile_function(op)  # type: ignore[name-defined]  # noqa: F821
-    return op.function(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
+    compile_function(op, shell)  # type: ignore[name-defined]  # noqa: F821
+    return shell(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
 
 
 def public_function(op: Any) -> Callable[..., Any]:
@@ -229,7 +229,7 @@ def public_function(op: Any) -> Callable[..., Any]:
         "unwrap_sequence": unwrap_sequence,
         "wrap": wrap,
     }
-    function = types.FunctionType(_first_call.__code__, namespace, op.name)
+    function = namespace["shell"] = types.FunctionType(_first_call.__code__, namespace, op.name)
     function.__doc__ = op.forward.__doc__
     function.__module__ = op.forward.__module__
     function.__qualname__ = op.name
@@ -238,13 +238,13 @@ def public_function(op: Any) -> Callable[..., Any]:
     return function
 
 
-def compile_function(op: Any) -> None:
-    """Give the public function of `op` its code. The function object stays the same, whoever has imported it."""
+def compile_function(op: Any, shell: types.FunctionType) -> None:
+    """Give `shell`, the public function of `op`, its code. The function object stays the same, whoever has imported it."""
     source = source_of(op)
     filename = f"<tinygrad_lab op {op.name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)  # tracebacks show the text
     made: dict[str, Any] = {}
-    exec(compile(source, filename, "exec"), op.function.__globals__, made)
+    exec(compile(source, filename, "exec"), shell.__globals__, made)
     function = made[op.name]
-    op.function.__defaults__, op.function.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
-    op.function.__code__ = function.__code__
+    shell.__defaults__, shell.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+    shell.__code__ = function.__code__
