@@ -366,6 +366,19 @@ def test_an_error_in_a_module_with_children_and_in_an_unregistered_one():
     assert note(raised.value) == "in layer Linear(in_features=1, out_features=1, bias=True)"
 
 
+def test_a_layer_that_cannot_be_printed_does_not_hide_the_error():
+    class Unprintable(nn.Module):
+        def extra_repr(self):
+            return self.nothing
+
+        def forward(self, x):
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine") as raised:
+        nn.Sequential(Unprintable())(1)
+    assert note(raised.value) == "in layer Unprintable(...)" and raised.value.__context__ is None
+
+
 def test_an_error_with_hooks_is_named_too():
     net = nn.Sequential(nn.Linear(1, 1))
     net[0].register_forward_hook(lambda *args: 1 / 0)

@@ -48,6 +48,9 @@ def add_layer_note(error: BaseException, call: CodeType) -> None:
         frame = frame.f_back  # type: ignore[assignment]
     chain.reverse()
     layer = chain[-1]
-    text = f"{type(layer).__name__}(...)" if any(layer.children()) else repr(layer)
-    path = layer_path(chain)
+    try:
+        text = f"{type(layer).__name__}(...)" if any(layer.children()) else repr(layer)
+        path = layer_path(chain)
+    except Exception:  # a module that was never initialised, or a repr that fails: `error` is what the user must see
+        text, path = f"{type(layer).__name__}(...)", ""
     error.add_note(f"{_BEGINNING}'{path}' = {text}" if path else _BEGINNING + text)
