@@ -7,6 +7,7 @@ limit is missed.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -104,7 +105,8 @@ def main() -> int:
 
         torch.set_num_threads(2)
 
-    print(f"{machine()}\n", flush=True)
+    busy = f"; load at the start {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{machine()}{busy}\n", flush=True)
     rows: list[Row] = []
     rows += step_rows(names, rounds, block_s)
     if "chain" in names:
