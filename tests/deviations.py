@@ -14,11 +14,41 @@ NUMBERS = (
 )
 LENIENT = "NumPy computes it, and the result is the obvious one"
 
+SCALARS = "PyTorch cuts the number to an integer first; here it decides the result like any other number"
+WEIGHT = "an elementwise weight is plain to see in (weight * loss(reduction='none')).mean()"
+OBJECTS = "PyTorch's class depends on the kind of object; here it is always TypeError"
+
 DEVIATIONS: dict[str, str] = {
     "sub: bool": "True - 1.5 is a difference of floats here; minus between two bools is refused as in PyTorch",
+    "pow: int64": "a negative power of an integer is refused, as PyTorch does for a number: for tensors it gives 0 instead",
+    "addcmul: int64": "value=0.5 makes floats of integers, as arithmetic does; PyTorch cuts the value to the integer 0",
+    "hardsigmoid: gradient": "PyTorch multiplies by 1/6 rounded to float32, in float64 too",
+    "argmax: bool": LENIENT,
+    "argmin: bool": LENIENT,
+    "topk: bool": LENIENT,
+    "embedding: signature": "max_norm changes the weight in a forward pass; scale_grad_by_freq and sparse have no user here",
+    "norm: signature": "no dtype: convert with .to(dtype) first",
+    "addmm: int64": SCALARS,
+    "baddbmm: int64": SCALARS,
+    "einsum: bool": LENIENT,
+    "kl_div: int64": LENIENT,
+    "kl_div: bool": LENIENT,
+    "cosine_similarity: int64": LENIENT,
+    "cosine_similarity: bool": LENIENT,
+    "normalize: int64": LENIENT,
+    "normalize: bool": LENIENT,
+    "dropout: int64": LENIENT,
+    "dropout: bool": LENIENT,
+    "l1_loss: int64": "a loss wants floating values; PyTorch takes integers unless it must average",
+    "cosine_similarity: gradient": "where eps takes the place of a norm PyTorch's gradient ignores it; here it is the derivative",
+    "cosine_similarity: gradient float32": "as for float64",
+    "mse_loss: signature": WEIGHT,
+    "l1_loss: signature": WEIGHT,
+    "huber_loss: signature": WEIGHT,
+    "dropout: signature": "a generator may be given, for repeatable experiments",
     "misuse: exp of a number": NUMBERS,
-    "misuse: tensor of strings": "PyTorch's class depends on the kind of object; here it is always TypeError",
-    "misuse: tensor of None": "PyTorch's class depends on the kind of object; here it is always TypeError",
+    "misuse: tensor of strings": OBJECTS,
+    "misuse: tensor of None": OBJECTS,
     "misuse: a device that does not exist": "PyTorch without CUDA fails an assertion; others raise RuntimeError",
 }
 

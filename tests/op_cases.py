@@ -20,7 +20,12 @@ from tinygrad_lab.tensor import Tensor, edge_of, seeds, wrap
 Path = tuple[Any, ...]
 
 # Floating arguments of compositions that get no gradient although the value depends on them, as in PyTorch.
-NOT_DIFFERENTIATED = {("cross_entropy", "weight"), ("detach", "input")}
+NOT_DIFFERENTIATED = {
+    ("cross_entropy", "weight"),
+    ("detach", "input"),
+    ("batch_norm", "running_mean"),
+    ("batch_norm", "running_var"),
+}
 
 
 def entries() -> list[Op | Composition]:
@@ -143,6 +148,7 @@ def value_and_gradients(
     """Outputs and gradients of one call, with the fixed cotangents; only operands that a gradient reached."""
     leaves = call.tensors(call.operands if requires is None else requires, arrays)
     outputs = flat(call(leaves))
-    tracked = [y for y in outputs if isinstance(y, Tensor) and y.requires_grad]
-    found = gradients(tracked, cotangents(tracked), leaves) if tracked else {}
+    floating = [y for y in outputs if isinstance(y, Tensor) and y.array.dtype.kind == "f"]
+    weighted = [(y, w) for y, w in zip(floating, cotangents(floating), strict=True) if y.requires_grad]
+    found = gradients([y for y, _ in weighted], [w for _, w in weighted], leaves) if weighted else {}
     return outputs, found
