@@ -13,20 +13,19 @@ NUMBERS = (
     "an op takes numbers and arrays as well as tensors, and then gives an array: useful in rules and in plain NumPy"
 )
 LENIENT = "NumPy computes it, and the result is the obvious one"
-
 SCALARS = "PyTorch cuts the number to an integer first; here it decides the result like any other number"
 WEIGHT = "an elementwise weight is plain to see in (weight * loss(reduction='none')).mean()"
 OBJECTS = "PyTorch's class depends on the kind of object; here it is always TypeError"
 
 DEVIATIONS: dict[str, str] = {
     "sub: bool": "True - 1.5 is a difference of floats here; minus between two bools is refused as in PyTorch",
-    "pow: int64": "a negative power of an integer is refused, as PyTorch does for a number: for tensors it gives 0 instead",
+    "pow: int64": "a negative power of integers is refused, as PyTorch refuses a number; for tensors it gives 0",
     "addcmul: int64": "value=0.5 makes floats of integers, as arithmetic does; PyTorch cuts the value to the integer 0",
     "hardsigmoid: gradient": "PyTorch multiplies by 1/6 rounded to float32, in float64 too",
     "argmax: bool": LENIENT,
     "argmin: bool": LENIENT,
     "topk: bool": LENIENT,
-    "embedding: signature": "max_norm changes the weight in a forward pass; scale_grad_by_freq and sparse have no user here",
+    "embedding: signature": "max_norm changes the weight in a forward pass; the other two have no user here",
     "norm: signature": "no dtype: convert with .to(dtype) first",
     "addmm: int64": SCALARS,
     "baddbmm: int64": SCALARS,
@@ -40,12 +39,14 @@ DEVIATIONS: dict[str, str] = {
     "dropout: int64": LENIENT,
     "dropout: bool": LENIENT,
     "l1_loss: int64": "a loss wants floating values; PyTorch takes integers unless it must average",
-    "cosine_similarity: gradient": "where eps takes the place of a norm PyTorch's gradient ignores it; here it is the derivative",
+    "cosine_similarity: gradient": "PyTorch's gradient ignores that eps took the place of a norm; here it is the derivative",
     "cosine_similarity: gradient float32": "as for float64",
     "mse_loss: signature": WEIGHT,
     "l1_loss: signature": WEIGHT,
     "huber_loss: signature": WEIGHT,
     "dropout: signature": "a generator may be given, for repeatable experiments",
+    "avg_pool1d: int64": "an average of integers is a float; PyTorch divides integers",
+    "avg_pool2d: int64": "an average of integers is a float; PyTorch divides integers",
     "misuse: exp of a number": NUMBERS,
     "misuse: tensor of strings": OBJECTS,
     "misuse: tensor of None": OBJECTS,
