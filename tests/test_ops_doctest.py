@@ -1,6 +1,6 @@
 """The examples in docstrings are run: those of every op (found through the registry, because the functions of ops are
-generated) and those of every module. They may use `torch` (this package) and `F` (its nn.functional), and in a module's
-own docstrings the names of that module.
+generated) and those of every module. They may use `torch` (this package), `F` (its nn.functional) and `np`, and in a
+module's own docstrings the names of that module.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
-import types
 
+import numpy as np
 import pytest
 from op_cases import entries
 
@@ -25,11 +25,7 @@ MODULES = [
 
 
 def names() -> dict[str, object]:
-    try:
-        functional = importlib.import_module("tinygrad_lab.nn.functional")
-    except ModuleNotFoundError:
-        functional = types.SimpleNamespace(**{name: entry.function for name, entry in registry.items()})
-    return {"torch": tinygrad_lab, "F": functional}
+    return {"torch": tinygrad_lab, "F": tinygrad_lab.nn.functional, "np": np}
 
 
 def run(test: doctest.DocTest) -> None:
