@@ -355,6 +355,20 @@ def run_backward(
     Tensors and what the rules compute is recorded. `rules(node)` may return a function that runs instead of
     `node.plan.pull` (called with the cotangent and the node), or None: that is how one pass uses a different rule.
     """
+    mode = _grad_mode.set(create_graph)
+    try:
+        return _propagate(roots, retain_graph, create_graph, targets, rules)
+    finally:
+        _grad_mode.reset(mode)
+
+
+def _propagate(
+    roots: list[tuple[Any, Any]],
+    retain_graph: bool,
+    create_graph: bool,
+    targets: set[Any] | None,
+    rules: Callable[[Node], Callable[..., Any] | None] | None,
+) -> dict[Any, Any]:
     needed = None if targets is None else _leading_to(targets, [edge for edge, _ in roots])
     arrived: dict[Any, Any] = {}  # leaves and targets: their gradients so far
     pending: dict[Node, Any] = {}  # nodes whose users have not all run: the cotangent so far
@@ -371,9 +385,7 @@ def run_backward(
             if type(edge) is Node:
                 if needed is not None and edge not in needed and edge not in targets:  # type: ignore[operator]
                     continue
-                if create_graph:
-                    contribution = fit(contribution, edge.shape, edge.dtype, op)
-                elif contribution.shape != edge.shape or contribution.dtype is not edge.dtype:
+                if create_graph or contribution.shape != edge.shape or contribution.dtype is not edge.dtype:
                     contribution = fit(contribution, edge.shape, edge.dtype, op)
                 if edge not in pending:
                     pending[edge] = contribution
@@ -386,29 +398,16 @@ def run_backward(
                         owned.add(edge)
             elif targets is None or edge in targets:
                 array = edge.array
-                if create_graph:
+                if create_graph or contribution.shape != array.shape or contribution.dtype is not array.dtype:
                     contribution = fit(contribution, array.shape, array.dtype, op)
-                    arrived[edge] = arrived[edge] + contribution if edge in arrived else contribution
-                    continue
-                if contribution.shape != array.shape or contribution.dtype is not array.dtype:
-                    fitted = fit(contribution, array.shape, array.dtype, op)
+                if edge not in arrived:
+                    keep = create_graph or _is_fresh(contribution, g, saved, op)
+                    arrived[edge] = contribution if keep else np.array(contribution)
+                elif create_graph:
+                    arrived[edge] = arrived[edge] + contribution
                 else:
-                    fitted = contribution
-                if edge in arrived:
                     total = arrived[edge]
-                    total += fitted
-                # A rule's fresh array becomes the gradient as it is; the cotangent itself, a view or a saved value is copied.
-                elif (
-                    type(fitted) is not np.ndarray
-                    or fitted is g
-                    or fitted.base is not None
-                    or op is None
-                    or op.may_alias
-                    or any(fitted is value for value in saved or ())
-                ):
-                    arrived[edge] = np.array(fitted)
-                else:
-                    arrived[edge] = fitted
+                    total += contribution
         if not heap:
             return arrived
         node = heappop(heap)[1]
@@ -440,3 +439,17 @@ def run_backward(
         if observers:
             for observer in observers:
                 observer.backward(node, g, contributions)
+
+
+def _is_fresh(array: Any, g: Any, saved: Any, op: Any) -> bool:
+    """Whether a rule just allocated `array`, so that it may become a leaf's gradient as it is.
+
+    Not so for the incoming cotangent itself, a view, a saved value, the user's own cotangent (op is None), or what came
+    out of a rule that is not ours.
+    """
+    if type(array) is not np.ndarray or array.base is not None or array is g or op is None or op.may_alias:
+        return False
+    for value in saved or ():  # by identity: `in` would compare elements
+        if value is array:
+            return False
+    return True

@@ -452,7 +452,9 @@ def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> li
                     f"grad can be implicitly created only for scalar outputs, this one has shape {tensor.shape}: reduce it "
                     f"(.sum() or .mean()) or pass gradient=, a tensor of that shape"
                 )
-            gradient = np.array(1, tensor.array.dtype).reshape(tensor.shape)
+            gradient = np.array(1, tensor.array.dtype)
+            if tensor.array.ndim:
+                gradient = gradient.reshape(tensor.shape)
         else:
             if not isinstance(gradient, (Tensor, np.ndarray)):
                 raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
@@ -499,7 +501,6 @@ def backward(
         targets = set(chosen)
     roots = seeds(tensors, list(grad_tensors), create_graph)
     retain = create_graph if retain_graph is None else retain_graph
-    with graph.enable_grad() if create_graph else graph.no_grad():
-        arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=targets)
-        for leaf, gradient in arrived.items():
-            leaf.accumulate_grad(gradient)
+    arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=targets)
+    for leaf, gradient in arrived.items():
+        leaf.accumulate_grad(gradient)

@@ -54,24 +54,23 @@ def grad(
     roots = seeds(outputs, list(grad_outputs), create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     edges = [edge_of(tensor) for tensor in inputs]
-    with graph.set_grad_enabled(create_graph):
-        arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=set(edges))
-        results: list[Any] = []
-        for i, (tensor, edge) in enumerate(zip(inputs, edges, strict=True)):
-            found = arrived.get(edge)
-            if found is None:
-                if materialize_grads:
-                    found = np.zeros(tensor.shape, tensor.array.dtype)
-                elif not allow_unused:
-                    raise RuntimeError(
-                        f"One of the differentiated Tensors appears to not have been used in the graph: inputs[{i}] of shape "
-                        f"{tensor.shape}. Set allow_unused=True if this is the desired behavior"
-                    )
-                else:
-                    results.append(None)
-                    continue
-            found = found if isinstance(found, Tensor) else wrap(found)
-            if tensor.node is None and tensor._watch is not None:
-                found = tensor._watch.see(found)
-            results.append(found)
+    arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=set(edges))
+    results: list[Any] = []
+    for i, (tensor, edge) in enumerate(zip(inputs, edges, strict=True)):
+        found = arrived.get(edge)
+        if found is None:
+            if materialize_grads:
+                found = np.zeros(tensor.shape, tensor.array.dtype)
+            elif not allow_unused:
+                raise RuntimeError(
+                    f"One of the differentiated Tensors appears to not have been used in the graph: inputs[{i}] of shape "
+                    f"{tensor.shape}. Set allow_unused=True if this is the desired behavior"
+                )
+            else:
+                results.append(None)
+                continue
+        found = found if isinstance(found, Tensor) else wrap(found)
+        if tensor.node is None and tensor._watch is not None:
+            found = tensor._watch.see(found)
+        results.append(found)
     return tuple(results)

@@ -207,10 +207,9 @@ class Trace:
         try:
             for node, _ in watches:  # hooks and retained gradients are the user's, not this pass's
                 node.watch = None
-            with graph.no_grad():
-                arrived = graph.run_backward(
-                    roots, retain_graph=True, targets=set(self._of), rules=override if replaced else None
-                )
+            arrived = graph.run_backward(
+                roots, retain_graph=True, targets=set(self._of), rules=override if replaced else None
+            )
         finally:
             for node, watch in watches:
                 node.watch = watch
