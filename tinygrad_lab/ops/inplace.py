@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab import graph
-from tinygrad_lab.ops.declare import registry
-from tinygrad_lab.ops.index import plain_index, setitem
+from tinygrad_lab.ops.declare import Composition, Op, registry
+from tinygrad_lab.ops.index import located, plain_index, setitem
 from tinygrad_lab.ops.shape import to_dtype
+from tinygrad_lab.random import Generator, rand, randn
 from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["assign", "inplace_of", "register_inplace"]
@@ -65,6 +66,8 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
     _check_memory(name, target.array)
     if result.array.dtype is not target.array.dtype:
         result = to_dtype(result, target.array.dtype)
+    if result.node is not None:
+        _keep_overwritten(result.node, target.array)
     target.array[...] = result.array
     number = None
     if result.node is not None:
@@ -72,12 +75,22 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
         number = result.node.number  # so the new node itself is not older than the change
     elif graph.grad_enabled() and target.node is not None:
         # Overwritten with something that needs no gradient: still a computed tensor, whose gradient goes nowhere.
-        target.node = graph.record(_clone.plan(0), (None,), (), target.array)
+        target.node = graph.record(_clone.plan(0), (None,), (None,), target.array)
         number = target.node.number
     graph.mark_mutated(target.array, number)
     if number is None and target.node is not None:
         _renumber(target)
     return target
+
+
+def _keep_overwritten(node: graph.Node, array: np.ndarray) -> None:
+    """Give `node` copies of the saved values that live in `array`, which its own result is about to overwrite."""
+
+    def kept(name: str, value: Any) -> Any:
+        lost = name in node.plan.needs and isinstance(value, np.ndarray) and np.may_share_memory(value, array)
+        return value.copy() if lost else value
+
+    node.saved = tuple(map(kept, node.plan.names, node.saved or ()))
 
 
 def _renumber(tensor: Tensor) -> None:
@@ -89,9 +102,13 @@ def inplace_of(function: Callable[..., Any]) -> Callable[..., Tensor]:
     """The in-place method of an op's function: `inplace_of(add)` is `Tensor.add_`."""
     name = function.__name__ + "_"
 
+    composed = isinstance(function.op, Composition)  # type: ignore[attr-defined]
+
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         _check_writable(name, self)
-        return assign(name, self, function(self, *args, **kwargs))
+        # Any op of a composition may save what is about to be overwritten: those get a copy.
+        operand = _clone.function(self) if composed and graph.grad_enabled() else self
+        return assign(name, self, function(operand, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{function.__name__}`, written into this tensor's own memory. Returns self."
@@ -116,6 +133,39 @@ def zero_(self: Tensor) -> Tensor:
     return assign("zero_", self, wrap(np.zeros(self.shape, self.array.dtype)))
 
 
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with random values uniform in [low, high). RuntimeError if low > high, or for integers.
+
+    >>> x = wrap(np.zeros(1000)).uniform_(2.0, 3.0)
+    >>> bool(((x >= 2) & (x < 3)).all())
+    True
+    """
+    if low > high:
+        raise RuntimeError(f"uniform_: expects to return a [from, to) range, but found from={low} > to={high}")
+    drawn = rand(self.shape, dtype=self.dtype, generator=generator).array
+    return assign("uniform_", self, wrap(np.asarray(drawn * (high - low) + low)))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with random normal values. RuntimeError for a negative standard deviation, or for integers."""
+    if std < 0:
+        raise RuntimeError(f"normal_: expects std >= 0.0, but found std {std}")
+    drawn = randn(self.shape, dtype=self.dtype, generator=generator).array
+    return assign("normal_", self, wrap(np.asarray(drawn * std + mean)))
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with 1 where a coin with probability `p` (a number, or a tensor that broadcasts) shows heads, else 0.
+
+    RuntimeError for a probability outside of [0, 1].
+    """
+    probability = np.asarray(getattr(p, "array", p))
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise RuntimeError(f"bernoulli_: expects p to be in [0, 1], but got p={p}")
+    heads = rand(self.shape, dtype=np.float64, generator=generator).array < probability
+    return assign("bernoulli_", self, wrap(np.asarray(heads, self.array.dtype)))
+
+
 def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     _check_writable("setitem", self)
     index = plain_index(index)
@@ -124,11 +174,12 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     source = value if isinstance(value, Tensor) else wrap(np.asarray(value))
     recording = graph.grad_enabled() and (self._requires_grad or source._requires_grad)
     if not recording:
+        part, rest = located(array, index)
         try:
-            array[index] = source.array.astype(array.dtype, copy=False)
+            part[rest] = source.array.astype(array.dtype, copy=False)
         except ValueError as error:
             raise RuntimeError(
-                f"setitem: a value of shape {source.shape} does not fit into x[index] of shape {array[index].shape}, x of shape "
+                f"setitem: a value of shape {source.shape} does not fit into x[index] of shape {part[rest].shape}, x of shape "
                 f"{array.shape}: {error}"
             ) from None
         graph.mark_mutated(array)
@@ -162,6 +213,11 @@ def register_inplace(*names: str) -> None:
             setattr(Tensor, f"__{augmented[name]}__", method)
 
 
-for _method in (copy_, fill_, zero_, __setitem__):
+for _method in (copy_, fill_, zero_, uniform_, normal_, bernoulli_, __setitem__):
     setattr(Tensor, _method.__name__, _method)
-register_inplace("add", "sub", "mul", "div", "pow", "remainder", "neg", "exp", "log")
+register_inplace("add", "sub", "mul", "div", "pow", "remainder", "neg", "square", "sqrt", "rsqrt", "reciprocal")
+register_inplace("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "erf", "xlogy", "addcmul", "addcdiv")
+register_inplace("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "hypot")
+register_inplace("abs", "sign", "floor", "ceil", "trunc", "round", "frac", "nan_to_num", "clamp", "clip", "clamp_min", "clamp_max")
+register_inplace("masked_fill", "scatter", "scatter_add", "index_add", "index_fill")
+register_inplace(*(name for name, each in registry.items() if isinstance(each, Op) and "inplace" in each.arguments))
