@@ -69,6 +69,10 @@ SPECIAL: dict[str, Any] = {
 }
 
 
+# Arguments that PyTorch refuses to differentiate.
+CONSTANT_IN_PYTORCH = {("batch_norm", "running_mean"), ("batch_norm", "running_var")}
+
+
 def to_torch(value: Any, leaves: dict[int, Any]) -> Any:
     """An argument as PyTorch takes it; arrays become the tensors in `leaves` (by identity)."""
     if isinstance(value, (np.ndarray, np.generic)):
@@ -207,6 +211,7 @@ class Comparison:
 
     def floating(self, case: Case, dtype: str) -> None:
         call = case.call(dtype)
+        call.constants = {*call.constants, *CONSTANT_IN_PYTORCH}
         tolerance = TOLERANCES[dtype]
         named = "" if dtype == "float64" else f" {dtype}"
         ours, error = attempt(lambda: call_ours(call, True))

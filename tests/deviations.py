@@ -13,8 +13,7 @@ NUMBERS = (
     "an op takes numbers and arrays as well as tensors, and then gives an array: useful in rules and in plain NumPy"
 )
 LENIENT = "NumPy computes it, and the result is the obvious one"
-SCALARS = "PyTorch cuts the number to an integer first; here it decides the result like any other number"
-WEIGHT = "an elementwise weight is plain to see in (weight * loss(reduction='none')).mean()"
+WEIGHT = "no weight: multiply the losses of reduction='none' by it, which says what the mean divides by"
 OBJECTS = "PyTorch's class depends on the kind of object; here it is always TypeError"
 
 DEVIATIONS: dict[str, str] = {
@@ -29,37 +28,17 @@ DEVIATIONS: dict[str, str] = {
     "addmm: int64": "alpha=0.5 makes floats of integers, as arithmetic does; PyTorch cuts it to the integer 0",
     "baddbmm: int64": "alpha=0.5 makes floats of integers, as arithmetic does; PyTorch cuts it to the integer 0",
     "einsum: bool": LENIENT,
-    "mse_loss: signature": "no weight: multiply the losses of reduction='none' by it, which says what the mean divides by",
-    "l1_loss: signature": "no weight: multiply the losses of reduction='none' by it, which says what the mean divides by",
-    "huber_loss: signature": "no weight: multiply the losses of reduction='none' by it, which says what the mean divides by",
-    "cosine_similarity: gradient": "for vectors shorter than eps PyTorch's gradient is not that of the value it returns",
-    "cosine_similarity: gradient float32": "for vectors shorter than eps PyTorch's gradient is not that of its value",
-    "avg_pool1d: int64": "an average of integers is a float; PyTorch rounds it down to an integer",
-    "avg_pool2d: int64": "an average of integers is a float; PyTorch rounds it down to an integer",
-    "batch_norm: error": "in evaluation the running statistics are operands like others, so they may require gradients",
-    "batch_norm: error float32": "in evaluation the running statistics are operands like others",
-    "dropout: signature": "generator: the mask can be drawn from a generator of its own",
-    "norm: signature": "no dtype: convert with .to(dtype) first",
-    "addmm: int64": SCALARS,
-    "baddbmm: int64": SCALARS,
-    "einsum: bool": LENIENT,
-    "kl_div: int64": LENIENT,
-    "kl_div: bool": LENIENT,
-    "cosine_similarity: int64": LENIENT,
-    "cosine_similarity: bool": LENIENT,
-    "normalize: int64": LENIENT,
-    "normalize: bool": LENIENT,
-    "dropout: int64": LENIENT,
-    "dropout: bool": LENIENT,
-    "l1_loss: int64": "a loss wants floating values; PyTorch takes integers unless it must average",
-    "cosine_similarity: gradient": "PyTorch's gradient ignores that eps took the place of a norm; here it is the derivative",
-    "cosine_similarity: gradient float32": "as for float64",
     "mse_loss: signature": WEIGHT,
     "l1_loss: signature": WEIGHT,
     "huber_loss: signature": WEIGHT,
-    "dropout: signature": "a generator may be given, for repeatable experiments",
-    "avg_pool1d: int64": "an average of integers is a float; PyTorch divides integers",
-    "avg_pool2d: int64": "an average of integers is a float; PyTorch divides integers",
+    "cosine_similarity: gradient": "for vectors shorter than eps PyTorch's gradient is not that of its value",
+    "cosine_similarity: gradient float32": "for vectors shorter than eps PyTorch's gradient is not that of its value",
+    "avg_pool1d: int64": "an average of integers is a float; PyTorch rounds it down to an integer",
+    "avg_pool2d: int64": "an average of integers is a float; PyTorch rounds it down to an integer",
+    "dropout: int64": "integers are refused whatever p is; PyTorch takes them where p is 0 or 1",
+    "dropout: bool": "integers are refused whatever p is; PyTorch takes them where p is 0 or 1",
+    "dropout: signature": "generator: the mask can be drawn from a generator of its own",
+    "norm: signature": "no dtype: convert with .to(dtype) first",
     "misuse: exp of a number": NUMBERS,
     "misuse: tensor of strings": OBJECTS,
     "misuse: tensor of None": OBJECTS,
@@ -94,11 +73,21 @@ BEHAVIOURS: dict[str, tuple[Any, str]] = {
         lambda torch, F: _made_in_inference_mode(torch),
         "inference_mode is no_grad under another name: nothing is saved by it, and its tensors may be used anywhere",
     ),
+    "batch_norm in evaluation, running statistics that require gradients": (
+        lambda torch, F: _running_statistics(torch, F),
+        "they are operands like others",
+    ),
     "printing of round numbers": (
         lambda torch, F: repr(torch.tensor([1.5, 2.0])),
         "values are printed by NumPy, which drops trailing zeros",
     ),
 }
+
+
+def _running_statistics(torch: Any, F: Any) -> Any:
+    mean = torch.zeros(3, requires_grad=True)
+    F.batch_norm(torch.ones(2, 3), mean, torch.ones(3)).sum().backward()
+    return "differentiated"
 
 
 def _made_in_inference_mode(torch: Any) -> str:

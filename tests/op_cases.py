@@ -23,8 +23,6 @@ Path = tuple[Any, ...]
 NOT_DIFFERENTIATED = {
     ("cross_entropy", "weight"),
     ("detach", "input"),
-    ("batch_norm", "running_mean"),
-    ("batch_norm", "running_var"),
 }
 
 
@@ -63,6 +61,7 @@ class Call:
 
     def __init__(self, entry: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
         self.entry, self.args, self.kwargs = entry, args, kwargs
+        self.constants = NOT_DIFFERENTIATED
         self.bound = entry.signature.bind(*args, **kwargs)
         self.arrays: dict[Path, np.ndarray] = {}
         for name, value in self.bound.arguments.items():
@@ -82,9 +81,7 @@ class Call:
         return [
             path
             for path, array in self.arrays.items()
-            if array.dtype.kind == "f"
-            and path[0] in candidates
-            and (self.entry.name, path[0]) not in NOT_DIFFERENTIATED
+            if array.dtype.kind == "f" and path[0] in candidates and (self.entry.name, path[0]) not in self.constants
         ]
 
     def __call__(self, values: dict[Path, Any], function: Any = None) -> Any:
