@@ -27,6 +27,7 @@ from op_cases import Call, Case, cotangents, entries, flat, gradients
 import tinygrad_lab
 from tinygrad_lab import dtypes
 from tinygrad_lab.ops.declare import Composition, Op
+from tinygrad_lab.ops.samples import Draw
 from tinygrad_lab.tensor import Tensor
 
 # Relative to the largest element. Both libraries sum in their own order: some hundred roundings of each dtype, and some
@@ -134,6 +135,21 @@ def difference(ours: Any, theirs: Any, tolerance: float, *, values: bool = True)
     return ""
 
 
+# NaN, infinities, both zeros, kinks and ties of common functions, and what overflows when squared or exponentiated.
+SPECIAL_VALUES = np.array(
+    "nan inf -inf 0 -0 1 -1 0.5 -0.5 1.5 2.5 -2.5 3 -3 6 -6 1e-8 1e-300 -1e-300 20 1000 -1000 3e9 1e300 -1e300".split(),
+    dtype="float64",
+)
+
+
+def difference_at(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Where two arrays of results at SPECIAL_VALUES differ, in words."""
+    a, b = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
+    with np.errstate(all="ignore"):
+        off = ~((a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= 1e-7 * np.abs(b)))
+    return f"at {SPECIAL_VALUES[off]}: {a[off]}, PyTorch {b[off]}" if off.any() else ""
+
+
 def error_class(error: Exception) -> type:
     """The Python class that a program would catch: PyTorch's own error classes are subclasses of these."""
     return next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
@@ -180,7 +196,30 @@ class Comparison:
                 self.floating(case, dtype)
             for dtype in ("int64", "bool"):
                 self.whole(case, dtype)
+        self.special()
         return self
+
+    def special(self) -> None:
+        """Elementwise functions of one operand: values and slopes at NaN, infinities, zeros, kinks and extremes."""
+        example = next((s for s in self.entry.samples if len(s.args) == 1 and isinstance(s.args[0], Draw)), None)
+        if example is None or self.entry.name in RANDOM:
+            return
+        leaf = tinygrad_lab.tensor(SPECIAL_VALUES, requires_grad=True)
+        their_leaf = torch.tensor(SPECIAL_VALUES, requires_grad=True)
+        y, error = attempt(lambda: self.entry.function(leaf))
+        theirs, their_error = attempt(lambda: self.function(their_leaf))
+        if error or their_error or getattr(y, "shape", None) != leaf.shape or y.array.dtype.kind == "i":
+            return  # refused, not elementwise, or indices of values that are tied
+        self.counts["functions at special values"] += 1
+        problem = difference_at(array_of(y), array_of(theirs))
+        if problem:
+            self.note("special values", problem)
+        if getattr(y, "requires_grad", False) and theirs.requires_grad:
+            y.backward(tinygrad_lab.ones_like(y))
+            theirs.backward(torch.ones_like(theirs))
+            problem = difference_at(array_of(leaf.grad), array_of(their_leaf.grad))
+            if problem:
+                self.note("gradient at special values", problem)
 
     def faces(self) -> None:
         """A name that we offer in a place exists there in PyTorch too."""
