@@ -7,9 +7,9 @@ step that was really taken after rounding.
 Central differences (phi(h) - phi(-h)) / 2h = phi'(0) + c1 h^2 + c2 h^4 + ... are extrapolated to h = 0 (Richardson):
 with steps h, h/4, h/16, ... the combination R[j] = R[j-1] + (R[j-1] - R'[j-1]) / (16^j - 1) removes c1, c2, ... in
 turn; one-sided quotients have all powers of h, so there 16 is 4. Rounding adds about noise/h. Both are known, so the
-best entry of the tableau is. Sources: L. F. Richardson, "The deferred approach to the limit", Phil. Trans. A 226 (1927);
-C. J. F. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4 (1982);
-J. J. More and S. M. Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011).
+best entry of the tableau is. Sources: L. F. Richardson, "The deferred approach to the limit", Phil. Trans. A 226
+(1927); C. J. F. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4 (1982); J. J. More and
+S. M. Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011).
 """
 
 from __future__ import annotations
