@@ -120,6 +120,10 @@ def unwrap_sequence(op_name: str, argument: str, tensors: Any) -> tuple[bool, in
     return is_tensor, mask, tuple(arrays), tuple(edges)
 
 
+def _required(op: Any, name: str) -> bool:
+    return op.signature.parameters[name].default is not None
+
+
 def _parameters(op: Any) -> str:
     """The signature's text, with defaults taken from the forward function."""
     parts, keyword_only = [], False
@@ -133,7 +137,17 @@ def _parameters(op: Any) -> str:
 
 def source_of(op: Any) -> str:
     """The text of the public function of `op`."""
-    lines = ["is_tensor = False"]
+    passed = ", ".join(
+        f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else name
+        for name, parameter in op.signature.parameters.items()
+    )
+    lines = []
+    if op.arrays and not (op.sequence or op.residuals or op.promotes or op.floats):
+        # Rules call ops on arrays all the time: nothing to unwrap, convert or record.
+        plain = " and ".join(f"type({name}) is ndarray" for name in op.arrays if _required(op, name))
+        absent = "".join(f" and {name} is None" for name in op.arrays if not _required(op, name))
+        lines.append(f"if {plain}{absent}: return forward({passed})")
+    lines.append("is_tensor = False")
     if op.rules:
         lines.append("wanted = 0")
     if op.sequence:
@@ -155,9 +169,8 @@ def source_of(op: Any) -> str:
                 f"        elif {name}_edge.number < mutations.latest: check_current({op.name!r}, {name!r}, {name})",
             ]
         lines.append(f"    {name} = {name}.array")
-        default = op.signature.parameters[name].default
         if name not in op.promotes:
-            optional = "" if default is not None else f" and {name} is not None"
+            optional = "" if _required(op, name) else f" and {name} is not None"
             lines.append(f"elif type({name}) is not ndarray{optional}: {name} = operand({name!r}, {name})")
     if len(op.promotes) == 2:
         a, b = op.promotes
@@ -169,11 +182,7 @@ def source_of(op: Any) -> str:
     for name in op.floats:
         lines.append(f"if {name}.dtype.kind != 'f': {name} = to_floating({name})")
     results = ", ".join(("y", *op.residuals))
-    passed = [
-        f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else name
-        for name, parameter in op.signature.parameters.items()
-    ]
-    lines.append(f"{results} = forward({', '.join(passed)})")
+    lines.append(f"{results} = forward({passed})")
     every = ", ".join(op.arguments)
     body = []
     if "inplace" in op.signature.parameters:  # PyTorch's F.relu(x, inplace=True) is the method x.relu_()

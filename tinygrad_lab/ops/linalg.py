@@ -8,7 +8,6 @@ import math
 import numpy as np
 
 from tinygrad_lab.ops.declare import composition, op
-from tinygrad_lab.ops.reduce import sum_
 from tinygrad_lab.ops.samples import Sample, normal
 from tinygrad_lab.ops.shape import expand, permute, reshape, transpose
 from tinygrad_lab.tensor import Tensor
@@ -91,11 +90,32 @@ Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 
 
-@functools.lru_cache(16)
-def _ones(size, dtype):
-    ones = np.ones(size, dtype)
-    ones.flags.writeable = False
-    return ones
+@functools.lru_cache(32)
+def ones(size, dtype):
+    """A read-only vector of ones, kept: products with it are the fastest sums."""
+    made = np.ones(size, dtype)
+    made.flags.writeable = False
+    return made
+
+
+@functools.lru_cache(32)
+def counting(size):
+    """0, 1, ... size - 1, read-only, kept."""
+    made = np.arange(size)
+    made.flags.writeable = False
+    return made
+
+
+@op(
+    {"input": lambda g, other: product(g, transpose(other, 0, 1)), "other": lambda g, input: product(transpose(input, 0, 1), g)},
+    formula=r"Y = A B",
+    vjp_formula={"input": r"\bar A = \bar Y B^{\mathsf T}", "other": r"\bar B = A^{\mathsf T} \bar Y"},
+    samples=[Sample(normal(3, 4), normal(4, 2))],
+    faces="",
+)
+def product(input, other):
+    """The product of two matrices that are known to fit: ndarray.dot takes half a microsecond less than @."""
+    return input.dot(other)
 
 
 @op(
@@ -107,7 +127,7 @@ def _ones(size, dtype):
 )
 def sum_rows(input):
     """The sum of the rows of a matrix, as a product with ones: BLAS takes half the time of a sum."""
-    return _ones(len(input), input.dtype) @ input
+    return ones(len(input), input.dtype).dot(input)
 
 
 def _rows(x):
@@ -117,8 +137,8 @@ def _rows(x):
 
 @op(
     {
-        "input": lambda g, weight: g @ weight,
-        "weight": lambda g, input: _rows(g).mT @ _rows(input),
+        "input": lambda g, weight: product(g, weight) if len(g.shape) == 2 else g @ weight,
+        "weight": lambda g, input: product(_rows(g).mT, _rows(input)),
         "bias": lambda g: sum_rows(_rows(g)),
     },
     formula=r"Y = X W^{\mathsf T} + b",
@@ -157,7 +177,7 @@ def linear(input, weight, bias=None):
         raise RuntimeError(
             f"linear: input is {input.dtype} but weight is {weight.dtype}: convert one (x.float(), model.double())"
         )
-    y = input @ weight.T
+    y = input.dot(weight.T)
     if bias is not None:
         y += bias  # into the product's own memory: one pass and one allocation less
     return y

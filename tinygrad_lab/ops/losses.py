@@ -18,7 +18,7 @@ from tinygrad_lab.ops.elementwise import exp, log, sigmoid, sqrt
 from tinygrad_lab.ops.reduce import mean, sum_
 from tinygrad_lab.ops.samples import Sample, normal, uniform
 from tinygrad_lab.ops.shape import expand
-from tinygrad_lab.ops.softmax import check_reduction
+from tinygrad_lab.ops.cross_entropy import check_reduction
 
 __all__ = [
     "binary_cross_entropy",

@@ -59,7 +59,7 @@ class SGD(Optimizer):
             )
 
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
-        blocks, multiply, subtract = self._blocks, np.multiply, np.subtract
+        blocks, add, multiply, subtract = self._blocks, np.add, np.multiply, np.subtract
         momentum, maximize, lr = group["momentum"], group["maximize"], constant(group["lr"], dtype)
         decay = constant(group["weight_decay"], dtype) if group["weight_decay"] else None
 
@@ -78,12 +78,20 @@ class SGD(Optimizer):
         states, nesterov, mu = self.state, group["nesterov"], constant(momentum, dtype)
         dampening = constant(1 - group["dampening"], dtype) if group["dampening"] else None
 
+        shortcut = decay is None and not maximize and not nesterov and dampening is None
+
         def update(param: Tensor, values: np.ndarray, grad: np.ndarray) -> None:
             state = states[param]
             buffer = state.get("momentum_buffer")
             first = buffer is None
             if buffer is None:
                 buffer = state["momentum_buffer"] = zeros_like(values)
+            elif shortcut and values.size <= SMALL:
+                b = buffer.array
+                multiply(b, mu, b)
+                add(b, grad, b)
+                subtract(values, multiply(b, lr), values)
+                return
             for p, g, b, s, t in blocks(values, grad, buffer.array):
                 g = penalized(p, g, decay, maximize, t)
                 if first:
