@@ -136,10 +136,8 @@ def difference(ours: Any, theirs: Any, tolerance: float, *, values: bool = True)
 
 
 # NaN, infinities, both zeros, kinks and ties of common functions, and what overflows when squared or exponentiated.
-SPECIAL_VALUES = np.array(
-    "nan inf -inf 0 -0 1 -1 0.5 -0.5 1.5 2.5 -2.5 3 -3 6 -6 1e-8 1e-300 -1e-300 20 1000 -1000 3e9 1e300 -1e300".split(),
-    dtype="float64",
-)
+_POSITIVE = [np.inf, 0.0, 1e-300, 1e-8, 0.5, 1.0, 1.5, 2.5, 3.0, 6.0, 20.0, 1000.0, 3e9, 1e300]
+SPECIAL_VALUES = np.array([np.nan, *_POSITIVE, *(-value for value in _POSITIVE)])
 
 
 def difference_at(ours: np.ndarray, theirs: np.ndarray) -> str:
