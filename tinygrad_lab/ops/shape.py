@@ -1,11 +1,12 @@
-"""Ops that rearrange, view or repeat elements, and the cast between dtypes.
+"""Ops that give the same elements another shape, and the cast between dtypes.
 
-Views share memory with their input, as PyTorch's do.
+Views share memory with their input, as PyTorch's do. What is composed of these ops is in `dimensions`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,19 @@ from tinygrad_lab import dtypes
 from tinygrad_lab.ops.declare import op
 from tinygrad_lab.ops.samples import Sample, normal
 
-__all__ = ["clone", "expand", "permute", "reshape", "sum_to_size", "to_dtype", "transpose"]
+__all__ = ["axis_of", "clone", "expand", "permute", "reshape", "sum_to_size", "to_dtype", "transpose", "view"]
+
+
+def axis_of(name: str, dim: Any, ndim: int) -> int:
+    """`dim` as a non-negative axis of a tensor of `ndim` dimensions (0-d counts as 1-d). IndexError if out of range."""
+    if not isinstance(dim, (int, np.integer)):
+        raise TypeError(f"{name}: dim must be an int, not {type(dim).__name__}")
+    count = max(ndim, 1)
+    if not -count <= dim < count:
+        raise IndexError(
+            f"{name}: Dimension out of range (expected to be in range of [{-count}, {count - 1}], but got {dim})"
+        )
+    return int(dim) % count
 
 
 def repeat_axes(ndim: int, shape: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, ...]:
@@ -26,12 +39,18 @@ def repeat_axes(ndim: int, shape: tuple[int, ...], target: tuple[int, ...]) -> t
     {"input": lambda g, input_shape: sum_to_size(g, input_shape)},
     formula=r"y = \mathrm{expand}(a)",
     vjp_formula={"input": r"\bar a = \textstyle\sum_{\text{copies}} \bar y"},
-    samples=[Sample(normal(3, 1), (3, 4)), Sample(normal(4), (2, 3, 4)), Sample(normal(2, 1), (-1, 5)), Sample(normal(), (2, 2))],
+    samples=[
+        Sample(normal(3, 1), (3, 4)),
+        Sample(normal(4), (2, 3, 4)),
+        Sample(normal(2, 1), (-1, 5)),
+        Sample(normal(), (2, 2)),
+    ],
     view=True,
     spread="size",
+    faces="method",
 )
 def expand(input, size):
-    """Repeat `input` along new leading dimensions and those of size 1 up to shape `size`, without a copy; -1 keeps a size.
+    """Repeat `input` along new leading dimensions and those of size 1, up to shape `size`; -1 keeps a size. A view.
 
     RuntimeError if a dimension that is not 1 would change.
 
@@ -50,7 +69,9 @@ def expand(input, size):
     if not isinstance(input, np.ndarray) or not input.flags.c_contiguous:
         return np.broadcast_to(input, new)
     # Four times faster than broadcast_to for the scalars that the backward pass of a loss expands.
-    strides = (0,) * extra + tuple(s if o == n else 0 for s, o, n in zip(input.strides, input.shape, new[extra:], strict=True))
+    strides = (0,) * extra + tuple(
+        s if o == n else 0 for s, o, n in zip(input.strides, input.shape, new[extra:], strict=True)
+    )
     repeated = np.ndarray(new, input.dtype, input, 0, strides)
     if new != old:
         repeated.flags.writeable = False  # one element in memory stands for several
@@ -63,6 +84,7 @@ def expand(input, size):
     vjp_formula={"input": r"\bar a = \mathrm{expand}(\bar y)"},
     samples=[Sample(normal(3, 4), (1, 4)), Sample(normal(2, 3, 4), (3, 1)), Sample(normal(2, 3), ())],
     spread="size",
+    faces="method",
 )
 def sum_to_size(input, size):
     """Sum over the dimensions along which shape `size` would be repeated to make `input`: the adjoint of `expand`.
@@ -79,7 +101,12 @@ def sum_to_size(input, size):
     {"input": lambda g, input_shape: reshape(g, input_shape)},
     formula=r"y = \mathrm{reshape}(a)",
     vjp_formula={"input": r"\bar a = \mathrm{reshape}(\bar y)"},
-    samples=[Sample(normal(3, 4), (2, 6)), Sample(normal(2, 3, 4), (-1, 4)), Sample(normal(), (1, 1)), Sample(normal(0, 3), (3, 0))],
+    samples=[
+        Sample(normal(3, 4), (2, 6)),
+        Sample(normal(2, 3, 4), (-1, 4)),
+        Sample(normal(), (1, 1)),
+        Sample(normal(0, 3), (3, 0)),
+    ],
     view=True,
     spread="shape",
 )
@@ -110,6 +137,44 @@ def _refuse_shape(name: str, input: np.ndarray, shape: tuple[int, ...]) -> None:
     else:
         reason = f"that shape has {wanted} elements, the tensor has {input.size}"
     raise RuntimeError(f"{name}: shape {shape} is invalid for a tensor of shape {input.shape}: {reason}") from None
+
+
+@op(
+    {"input": lambda g, input_shape: reshape(g, input_shape)},
+    formula=r"y = \mathrm{view}(a)",
+    vjp_formula={"input": r"\bar a = \mathrm{reshape}(\bar y)"},
+    samples=[
+        Sample(normal(2, 6), (2, 3, -1)),
+        Sample(normal(3, 1), (1, -1)),
+        Sample(normal(), (1, 1)),
+        Sample(normal(0, 3), (3, 0)),
+    ],
+    view=True,
+    spread="shape",
+    faces="method",
+)
+def view(input, shape):
+    """`reshape` that never copies: what is written into the view is written into `input`.
+
+    RuntimeError if the number of elements differs, or if the strides of `input` (a transposed matrix, say) allow no
+    view.
+
+    >>> torch.arange(4).view(2, -1)
+    tensor([[0, 1],
+            [2, 3]])
+    """
+    try:
+        return input.reshape(shape, copy=False)
+    except (ValueError, TypeError):
+        try:
+            input.reshape(shape)
+        except (ValueError, TypeError):
+            _refuse_shape("view", input, shape)
+        raise RuntimeError(
+            f"view: shape {tuple(shape)} is not compatible with the strides {input.strides} (bytes) of this tensor of "
+            f"shape "
+            f"{input.shape}: a dimension spans two parts of memory. Use .reshape(...), which copies where it must"
+        ) from None
 
 
 @op(
@@ -154,7 +219,9 @@ def permute(input, dims):
     (5, 2, 3)
     """
     if sorted(dim % max(input.ndim, 1) for dim in dims) != list(range(input.ndim)):
-        raise RuntimeError(f"permute: dims {tuple(dims)} must name each of the {input.ndim} dimensions of shape {input.shape} once")
+        raise RuntimeError(
+            f"permute: dims {tuple(dims)} must name each of the {input.ndim} dimensions of shape {input.shape} once"
+        )
     return input.transpose(dims)
 
 
@@ -181,5 +248,6 @@ def clone(input):
     faces="",
 )
 def to_dtype(input, dtype):
-    """`input` in another dtype; the gradient comes back in the dtype of `input`. What `Tensor.to`, `float`, ... call."""
+    """`input` in another dtype; the gradient comes back in the dtype of `input`. What `Tensor.to`, `float`, ...
+    call."""
     return input.astype(dtypes.as_numpy(dtype))
