@@ -1,4 +1,8 @@
-"""Reductions: sums, means and what else turns many elements into fewer."""
+"""Reductions: sums, means and extremes, of all elements or along dimensions, and what every reduction needs for `dim`.
+
+Variances and norms are in `statistics`, reductions that say *which* element they picked (max along a dimension,
+median) in `order`, products in `scan`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ import numpy as np
 
 from tinygrad_lab import dtypes
 from tinygrad_lab.ops.declare import op
-from tinygrad_lab.ops.samples import Sample, normal
+from tinygrad_lab.ops.samples import Sample, distinct, normal
 from tinygrad_lab.ops.shape import expand, reshape
 
-__all__ = ["mean", "sum_"]
+__all__ = ["amax", "amin", "axes", "check_not_empty", "count", "mean", "spread", "sum_", "tie_share"]
 
 # All elements, one dimension, several, negative, kept; 0-d and empty: what every reduction must handle.
 REDUCTIONS = [
@@ -24,14 +28,15 @@ REDUCTIONS = [
 
 
 def axes(dim, ndim):
-    """`dim` (None, an int or ints) as a tuple of non-negative axes; None and () mean all. IndexError if out of range."""
+    """`dim` (an int or ints) as a tuple of non-negative axes; None and () mean all. IndexError if out of range."""
     if dim is None or dim == ():
         return tuple(range(ndim))
     result = tuple(d + ndim if d < 0 else d for d in ((dim,) if isinstance(dim, (int, np.integer)) else dim))
     for given, axis in zip((dim,) if isinstance(dim, (int, np.integer)) else dim, result, strict=True):
         if not 0 <= axis < max(ndim, 1):
             raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got {given})"
+                f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got "
+                f"{given})"
             )
     if len(set(result)) < len(result):
         raise RuntimeError(f"a dimension appears twice in dim={dim}")
@@ -92,7 +97,82 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     """
     kind = input.dtype if dtype is None else dtypes.as_numpy(dtype)
     if kind.kind != "f":
-        raise RuntimeError(f"mean: could not infer output dtype: input is {kind}, a mean needs a floating dtype; use .float()")
+        raise RuntimeError(
+            f"mean: could not infer output dtype: input is {kind}, a mean needs a floating dtype; use .float()"
+        )
     total = np.add.reduce(input, axis=_numpy_axis(dim, input.ndim), dtype=kind, keepdims=keepdim)
     n = count(input.shape, dim)
     return total * kind.type(1 / n) if n else total * kind.type(np.nan)
+
+
+# Extremes
+
+
+@op(arrays="input y", samples=[Sample(np.array([[1, 2, 2], [0, 0, 3]]), np.array([2, 3]), 1, False)], faces="")
+def tie_share(input, y, dim, keepdim):
+    """Each element's share in the gradient of `y`, the value picked: 1/k for each of the k equal to it, else 0."""
+    if not keepdim:
+        along = axes(dim, input.ndim)
+        y = y.reshape([1 if i in along else size for i, size in enumerate(input.shape)])
+    ties = input == y
+    if np.isnan(y).any():
+        ties |= np.isnan(input) & np.isnan(y)
+    dtype = input.dtype if input.dtype.kind == "f" else np.float64
+    return np.divide(ties, np.add.reduce(ties, axis=axes(dim, input.ndim), keepdims=True), dtype=dtype)
+
+
+def _picked(g, input, y, dim, keepdim):
+    return spread(g, input.shape, dim, keepdim) * tie_share(input, y, dim, keepdim)
+
+
+def check_not_empty(name, shape, dim, error=RuntimeError):
+    """Refuse a reduction without identity over no elements: `error` over everything, IndexError along a dimension."""
+    if dim is None or dim == ():
+        if 0 in shape:
+            raise error(f"{name}: Expected reduction dim to be specified for an input without elements, shape {shape}")
+    elif any(shape[axis] == 0 for axis in axes(dim, len(shape))):
+        raise IndexError(f"{name}: Expected reduction dim {dim} to have non-zero size, got shape {shape}")
+
+
+EXTREMES = [
+    Sample(distinct(3, 4)),
+    Sample(distinct(3, 4), 0),
+    Sample(distinct(2, 3, 4), (0, -1)),
+    Sample(distinct(2, 3, 4), 1, True),
+    Sample(distinct()),
+    Sample(distinct(0, 3), 1),
+]
+
+
+@op(
+    {"input": _picked},
+    formula=r"y = \max a",
+    vjp_formula={"input": r"\bar a = \bar y\,[a = y] / \textstyle\sum [a = y]"},
+    samples=EXTREMES,
+)
+def amax(input, dim=(), keepdim=False):
+    """The largest element over `dim` (an int or a tuple; (): over everything); NaN if there is one.
+
+    Elements that tie for it share the gradient evenly. IndexError along a dimension of size 0.
+
+    >>> torch.amax(torch.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
+    tensor([4., 3.])
+    """
+    check_not_empty("amax", input.shape, dim)
+    return np.maximum.reduce(input, axis=axes(dim, input.ndim), keepdims=keepdim)
+
+
+@op(
+    {"input": _picked},
+    formula=r"y = \min a",
+    vjp_formula={"input": r"\bar a = \bar y\,[a = y] / \textstyle\sum [a = y]"},
+    samples=EXTREMES,
+)
+def amin(input, dim=(), keepdim=False):
+    """The smallest element over `dim`, as `amax`.
+
+    >>> torch.amin(torch.tensor([[1.0, 4.0], [3.0, 2.0]]), 1)
+    tensor([1., 2.])
+    """
+    check_not_empty("amin", input.shape, dim)
+    return np.minimum.reduce(input, axis=axes(dim, input.ndim), keepdims=keepdim)
