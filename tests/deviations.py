@@ -80,6 +80,14 @@ BEHAVIOURS: dict[str, tuple[Any, str]] = {
         lambda torch, F: _running_statistics(torch, F),
         "they are operands like others",
     ),
+    "gradient of logsumexp where all are -inf": (
+        lambda torch, F: _gradient_at(torch, [-float("inf")] * 2, lambda x: x.logsumexp(0)),
+        "0 here: no element moves a sum that is 0; PyTorch returns NaN, which spreads through a masked row",
+    ),
+    "gradient of amax where NaN is largest": (
+        lambda torch, F: _gradient_at(torch, [1.0, float("nan")], lambda x: x.amax(0)),
+        "the NaN that was picked gets the gradient, as in both libraries' max(); PyTorch's amax divides 0 by 0",
+    ),
     "printing of round numbers": (
         lambda torch, F: repr(torch.tensor([1.5, 2.0])),
         "values are printed by NumPy, which drops trailing zeros",
@@ -91,6 +99,12 @@ def _running_statistics(torch: Any, F: Any) -> Any:
     mean = torch.zeros(3, requires_grad=True)
     F.batch_norm(torch.ones(2, 3), mean, torch.ones(3)).sum().backward()
     return "differentiated"
+
+
+def _gradient_at(torch: Any, values: list[float], function: Any) -> Any:
+    x = torch.tensor(values, requires_grad=True)
+    function(x).backward()
+    return str(x.grad.tolist())
 
 
 def _made_in_inference_mode(torch: Any) -> str:
