@@ -365,7 +365,7 @@ def whole_call(case: Case, dtype: str) -> Call | None:
 
     def cast(value: Any) -> Any:
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            return np.asarray(np.rint(value * 2).astype(dtype) if dtype != "bool" else value > 0)
+            return np.asarray(np.rint(np.nan_to_num(value * 2)).astype(dtype) if dtype != "bool" else value > 0)
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
             return type(value)(cast(item) for item in value)
         return value
