@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_lab.ops.arithmetic import where
 from tinygrad_lab.ops.declare import op
-from tinygrad_lab.ops.gather import check_index, index_add
+from tinygrad_lab.ops.gather import add_slices, check_index
 from tinygrad_lab.ops.samples import Sample, integers, normal
 from tinygrad_lab.ops.shape import reshape
 
@@ -46,7 +46,7 @@ def one_hot(tensor, num_classes=-1):
 def _embedding_rows(g, input, weight_shape, padding_idx):
     if padding_idx is not None:
         g = where((input != padding_idx % weight_shape[0])[..., None], g, 0.0)
-    return index_add(np.zeros(weight_shape, g.dtype), 0, input.reshape(-1), reshape(g, (input.size, weight_shape[1])))
+    return add_slices(reshape(g, (input.size, weight_shape[1])), 0, input.reshape(-1), weight_shape)
 
 
 @op(

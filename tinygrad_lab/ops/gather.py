@@ -85,7 +85,7 @@ def _corner(shape):
 
 
 @op(
-    {"input": lambda g, input_shape, dim, index: scatter_add(np.zeros(input_shape, g.dtype), dim, index, g)},
+    {"input": lambda g, input_shape, dim, index: add_elements(g, dim, index, input_shape)},
     formula=r"y_{ij} = a_{k_{ij},\,j}",
     vjp_formula={"input": r"\bar a_{k_{ij},\,j} \mathrel{+}= \bar y_{ij}"},
     samples=[
@@ -142,11 +142,28 @@ def scatter_add(input, dim, index, src):
         raise RuntimeError(
             f"scatter_add: Expected self.dtype to be equal to src.dtype, got {input.dtype} and {src.dtype}"
         )
-    out = np.array(input, order="C")
-    if index.size:
+    return _add_elements_to(np.array(input, order="C"), axis, at, src)
+
+
+def _add_elements_to(out, axis, at, src):
+    if at.size:
         values = src.reshape(src.shape or (1,))[_corner(at.shape)]
         np.add.at(out.reshape(-1), _positions(out.shape or (1,), axis, at, at.shape).ravel(), values.ravel())
     return out
+
+
+@op(
+    {"input": lambda g, dim, index: gather(g, dim, index)},
+    formula=r"y_{k_{ij},\,j} \mathrel{+}= a_{ij}",
+    vjp_formula={"input": r"\bar a_{ij} = \bar y_{k_{ij},\,j}"},
+    samples=[Sample(normal(2, 4), 0, integers(2, 4, high=3), (3, 4)), Sample(normal(), 0, integers(high=3), (3,))],
+    arrays="index",
+    faces="",
+)
+def add_elements(input, dim, index, shape):
+    """`scatter_add` to zeros of `shape`: the adjoint of `gather`."""
+    axis = axis_of("gather", dim, len(shape))
+    return _add_elements_to(np.zeros(shape, input.dtype), axis, index.reshape(index.shape or (1,)), input)
 
 
 def _embedded(g, shape):
@@ -208,7 +225,7 @@ def scatter(input, dim, index, src=None, *, value=None):
 
 
 @op(
-    {"input": lambda g, input_shape, dim, index: index_add(np.zeros(input_shape, g.dtype), dim, index, g)},
+    {"input": lambda g, input_shape, dim, index: add_slices(g, dim, index, input_shape)},
     formula=r"y_i = a_{k_i}",
     vjp_formula={"input": r"\bar a_{k_i} \mathrel{+}= \bar y_i"},
     samples=[
@@ -274,11 +291,30 @@ def index_add(input, dim, index, source, *, alpha=1):
         raise RuntimeError(
             f"index_add: self ({input.dtype}) and source ({source.dtype}) must have the same scalar type"
         )
-    out = np.array(input, order="C")
+    return _add_slices_to(
+        np.array(input, order="C"), axis, index, source if alpha == 1 else source * source.dtype.type(alpha)
+    )
+
+
+def _add_slices_to(out, axis, index, source):
+    shape = out.shape or (1,)
     along = index.reshape(-1, *[1] * (len(shape) - axis - 1))
-    values = source if alpha == 1 else source * source.dtype.type(alpha)
-    np.add.at(out.reshape(-1), _positions(shape, axis, along, expected).ravel(), values.ravel())
+    extent = (*shape[:axis], index.size, *shape[axis + 1 :])
+    np.add.at(out.reshape(-1), _positions(shape, axis, along, extent).ravel(), source.ravel())
     return out
+
+
+@op(
+    {"input": lambda g, dim, index: index_select(g, dim, index)},
+    formula=r"y_{k_i} \mathrel{+}= a_i",
+    vjp_formula={"input": r"\bar a_i = \bar y_{k_i}"},
+    samples=[Sample(normal(3, 4), 0, np.array([0, 2, 0]), (3, 4)), Sample(normal(2, 2), -1, np.array([2, 1]), (2, 3))],
+    arrays="index",
+    faces="",
+)
+def add_slices(input, dim, index, shape):
+    """`index_add` to zeros of `shape`: the adjoint of `index_select`."""
+    return _add_slices_to(np.zeros(shape, input.dtype), axis_of("index_add", dim, len(shape)), index, input)
 
 
 @composition(
