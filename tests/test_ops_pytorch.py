@@ -11,6 +11,7 @@ import tinygrad_lab
 
 torch = pytest.importorskip("torch")
 conformance = pytest.importorskip("conformance")  # imports torch itself
+comparison = pytest.importorskip("comparison")
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in entries()])
@@ -25,16 +26,16 @@ def test_misuse_raises_pytorchs_error(label):
     theirs = conformance.misuse_outcome(MISUSES[label], torch)
     assert theirs is not None, "PyTorch accepts this: it is no misuse"
     if f"misuse: {label}" in DEVIATIONS:
-        assert not conformance.same_class(ours, theirs), "listed as a deviation, but it is none: take it off the table"
+        assert not comparison.same_class(ours, theirs), "listed as a deviation, but it is none: take it off the table"
         return
-    assert conformance.same_class(ours, theirs), f"{conformance.told(ours)}; PyTorch: {conformance.told(theirs)}"
+    assert comparison.same_class(ours, theirs), f"{comparison.told(ours)}; PyTorch: {comparison.told(theirs)}"
 
 
 @pytest.mark.parametrize("label", MISUSES)
 def test_misuse_messages_help(label):
     """An error is a sentence of our own, not a bare key or number."""
     ours = conformance.misuse_outcome(MISUSES[label], tinygrad_lab)
-    assert ours is None or len(str(ours).split()) >= 4, conformance.told(ours)
+    assert ours is None or len(str(ours).split()) >= 4, comparison.told(ours)
 
 
 @pytest.mark.parametrize("label", BEHAVIOURS)
@@ -53,15 +54,15 @@ def test_table_lists_only_what_occurs():
 def test_the_comparison_finds_differences():
     """The comparison compared: a value, gradient or dtype that is off is reported."""
     ours = tinygrad_lab.tensor([1.0, 2.0])
-    assert not conformance.difference(ours, torch.tensor([1.0, 2.0]), 1e-6)
-    assert "values" in conformance.difference(ours, torch.tensor([1.0, 2.1]), 1e-6)
-    assert "dtype" in conformance.difference(ours, torch.tensor([1.0, 2.0], dtype=torch.float64), 1e-6)
-    assert "shape" in conformance.difference(ours, torch.tensor([[1.0, 2.0]]), 1e-6)
-    assert "values" in conformance.difference(ours, torch.tensor([1.0, float("nan")]), 1e-6)
-    assert "type" in conformance.difference(1.0, torch.tensor(1.0), 1e-6)
-    wrong = conformance.Comparison(tinygrad_lab.registry["exp"])
+    assert not comparison.difference(ours, torch.tensor([1.0, 2.0]), 1e-6)
+    assert "values" in comparison.difference(ours, torch.tensor([1.0, 2.1]), 1e-6)
+    assert "dtype" in comparison.difference(ours, torch.tensor([1.0, 2.0], dtype=torch.float64), 1e-6)
+    assert "shape" in comparison.difference(ours, torch.tensor([[1.0, 2.0]]), 1e-6)
+    assert "values" in comparison.difference(ours, torch.tensor([1.0, float("nan")]), 1e-6)
+    assert "type" in comparison.difference(1.0, torch.tensor(1.0), 1e-6)
+    wrong = comparison.Comparison(tinygrad_lab.registry["exp"])
     wrong.function = torch.expm1
     assert {d.key for d in wrong.run().deviations} >= {"exp: value", "exp: value float32", "exp: int64"}
-    wrong = conformance.Comparison(tinygrad_lab.registry["exp"])
+    wrong = comparison.Comparison(tinygrad_lab.registry["exp"])
     wrong.function = lambda x: x.exp().detach()
     assert "exp: gradient" in {d.key for d in wrong.run().deviations}
