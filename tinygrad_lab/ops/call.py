@@ -52,6 +52,11 @@ def check_current(op_name: str, argument: str, tensor: Tensor) -> None:
         )
 
 
+def refuse_gradient(op_name: str, argument: str) -> None:
+    """Say that no gradient reaches `argument`: going on would leave its `.grad` at None without a word."""
+    raise RuntimeError(f"{op_name}: the result is not differentiable with respect to '{argument}': detach() it")
+
+
 def explain(op: Any, values: tuple[Any, ...], error: Exception) -> Exception:
     """The exception to raise for `error` inside `op.forward`: PyTorch's class, the op's name and the operands."""
     text = str(error)
@@ -168,6 +173,8 @@ def source_of(op: Any) -> str:
                 f"        if {name}_edge is None: {name}_edge = {name}",
                 f"        elif {name}_edge.number < mutations.latest: check_current({op.name!r}, {name!r}, {name})",
             ]
+        elif op.rules:
+            lines.append(f"    if {name}._requires_grad and grad_enabled(): refuse_gradient({op.name!r}, {name!r})")
         lines.append(f"    {name} = {name}.array")
         if name not in op.promotes:
             optional = "" if _required(op, name) else f" and {name} is not None"
@@ -234,6 +241,7 @@ def public_function(op: Any) -> Callable[..., Any]:
         "plans": op.plans,
         "promote": dtypes.promote,
         "record": graph.record,
+        "refuse_gradient": refuse_gradient,
         "to_floating": dtypes.to_floating,
         "unwrap_sequence": unwrap_sequence,
         "wrap": wrap,
