@@ -45,6 +45,39 @@ class Tensor:
     _grad: Tensor | None
     _watch: _Watch | None
 
+    # The operators, which come with their ops, for type checkers and editors. (Methods are Any to them: see __getattr__.)
+    __getitem__: Callable[..., Tensor]
+    __setitem__: Callable[..., None]
+    __add__: Callable[..., Tensor]
+    __radd__: Callable[..., Tensor]
+    __sub__: Callable[..., Tensor]
+    __rsub__: Callable[..., Tensor]
+    __mul__: Callable[..., Tensor]
+    __rmul__: Callable[..., Tensor]
+    __truediv__: Callable[..., Tensor]
+    __rtruediv__: Callable[..., Tensor]
+    __floordiv__: Callable[..., Tensor]
+    __rfloordiv__: Callable[..., Tensor]
+    __mod__: Callable[..., Tensor]
+    __rmod__: Callable[..., Tensor]
+    __pow__: Callable[..., Tensor]
+    __rpow__: Callable[..., Tensor]
+    __matmul__: Callable[..., Tensor]
+    __rmatmul__: Callable[..., Tensor]
+    __neg__: Callable[..., Tensor]
+    __pos__: Callable[..., Tensor]
+    __abs__: Callable[..., Tensor]
+    __invert__: Callable[..., Tensor]
+    __and__: Callable[..., Tensor]
+    __or__: Callable[..., Tensor]
+    __xor__: Callable[..., Tensor]
+    __lt__: Callable[..., Tensor]
+    __le__: Callable[..., Tensor]
+    __gt__: Callable[..., Tensor]
+    __ge__: Callable[..., Tensor]
+    __eq__: Callable[..., Tensor]  # type: ignore[assignment]
+    __ne__: Callable[..., Tensor]  # type: ignore[assignment]
+
     def __init__(self, *data: Any) -> None:
         dtype = dtypes.get_default_dtype().numpy
         if len(data) == 1 and not isinstance(data[0], int):

@@ -133,7 +133,7 @@ class _CallPlan:
 
     def tensors(self, node: graph.Node) -> tuple[Any, ...]:
         """The saved tensors with their history, for a pass that is recorded."""
-        restored = []
+        restored: list[Tensor | None] = []
         for array, origin in zip(node.saved or (), self.origins, strict=True):
             if array is None:
                 restored.append(None)

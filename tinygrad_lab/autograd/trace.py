@@ -7,7 +7,6 @@ rule is replaced. Checking, diagnosis and drawing are built on it.
 
 from __future__ import annotations
 
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ class Step:
     def __init__(self, index: int, name: str, source: Any) -> None:
         self.index, self.name, self.source = index, name, source
         self.is_leaf = not isinstance(source, graph.Node)
-        self.op = None if self.is_leaf else source.op
+        self.op: Any = None if self.is_leaf else source.op
         self.shape: tuple[int, ...] = source.shape
         self.dtype = source.array.dtype if self.is_leaf else source.dtype
         self.operands: dict[str, Any] = {}

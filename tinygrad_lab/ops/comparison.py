@@ -229,7 +229,7 @@ def bitwise_not(input):
 operator("and", bitwise_and)
 operator("or", bitwise_or)
 operator("xor", bitwise_xor)
-Tensor.__invert__ = bitwise_not  # type: ignore[operator]
+Tensor.__invert__ = bitwise_not
 
 
 @op(arrays="input", formula=r"y = [a \text{ is NaN}]", samples=ASKED)

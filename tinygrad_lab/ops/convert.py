@@ -91,9 +91,6 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return to(self, dtype=other.dtype)
 
 
-Tensor.to = to
-Tensor.type = type_
-Tensor.type_as = type_as
 for _name, _target in (
     ("float", "float32"),
     ("double", "float64"),
@@ -105,9 +102,16 @@ for _name, _target in (
 ):
     setattr(Tensor, _name, _cast(_name, _target))
 
-Tensor.T = property(lambda self: self.permute(tuple(range(self.ndim))[::-1]), doc="All dimensions reversed; a view.")
-Tensor.mT = property(lambda self: transpose(self, -1, -2), doc="The last two dimensions swapped; a view.")
-Tensor.contiguous = lambda self: self if self.array.flags.c_contiguous else clone(self)
-Tensor.view_as = lambda self, other: self.view(other.shape)
-Tensor.reshape_as = lambda self, other: reshape(self, other.shape)
-Tensor.expand_as = lambda self, other: self.expand(other.shape)
+_others: dict[str, Any] = {
+    "to": to,
+    "type": type_,
+    "type_as": type_as,
+    "T": property(lambda self: self.permute(tuple(range(self.ndim))[::-1]), doc="All dimensions reversed; a view."),
+    "mT": property(lambda self: transpose(self, -1, -2), doc="The last two dimensions swapped; a view."),
+    "contiguous": lambda self: self if self.array.flags.c_contiguous else clone(self),
+    "view_as": lambda self, other: self.view(other.shape),
+    "reshape_as": lambda self, other: reshape(self, other.shape),
+    "expand_as": lambda self, other: self.expand(other.shape),
+}
+for _name, _method in _others.items():
+    setattr(Tensor, _name, _method)

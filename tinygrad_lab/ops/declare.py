@@ -25,6 +25,10 @@ __all__ = ["Composition", "Op", "composition", "op", "registry"]
 class _Declared:
     """What ops and compositions have in common: a name, a function, its faces, a formula and samples."""
 
+    name: str
+    arguments: tuple[str, ...]
+    function: Callable[..., Any]
+
     def __init__(
         self,
         function: Callable[..., Any],

@@ -81,4 +81,4 @@ def where_or_nonzero(condition, input=None, other=None):
 
 
 registry["where"].function = where_or_nonzero  # the public one: rules call the op itself
-Tensor.where = lambda self, condition, other: where(condition, self, other)
+Tensor.where = lambda self, condition, other: where(condition, self, other)  # type: ignore[attr-defined]
