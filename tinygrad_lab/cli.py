@@ -1,4 +1,4 @@
-"""The `tinygrad-lab` command: `demo` and `train`. Needs the `lab` extra.
+"""The `tinygrad-lab` command: runs what `commands` holds and turns errors into exit codes. Needs the `lab` extra.
 
 Bad values get one line and exit code 2; what fails while running gets one line and exit code 1; Ctrl-C exit code 130.
 """
@@ -6,116 +6,35 @@ Bad values get one line and exit code 2; what fails while running gets one line 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 __all__ = ["main"]
-
-
-def _show(name: str, history: Any) -> None:
-    print(
-        f"{name:>8}: train {history.train_accuracy[-1]:.4f}   validation {history.validation_accuracy[-1]:.4f}   "
-        f"test {history.test_accuracy:.4f}   ({history.seconds:.1f} s)"
-    )
-
-
-def _app() -> Any:
-    import typer
-
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
-
-    @app.command()
-    def demo(
-        out: Annotated[Path, typer.Option(help="Folder for models, metrics and curves.")] = Path("runs/demo"),
-        seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
-        quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
-    ) -> None:
-        """Train softmax regression and a two-layer MLP on the handwritten digits that scikit-learn brings along."""
-        from tinygrad_lab import datasets
-        from tinygrad_lab.experiments import TrainingConfig, train
-        from tinygrad_lab.experiments.figures import plot_curves
-
-        splits = datasets.load("digits")
-        print(
-            f"digits: {len(splits.train)} training, {len(splits.validation)} validation and {len(splits.test)} test images of 8x8 pixels"
-        )
-        configs = {
-            "softmax": TrainingConfig(lr=0.5, momentum=0.9, batch_size=32, epochs=40, seed=seed),
-            "mlp": TrainingConfig(model="mlp", hidden=(128,), optimizer="adam", lr=2e-3, batch_size=32, epochs=40, seed=seed),
-        }
-        histories = {}
-        for name, config in configs.items():
-            _, histories[name] = train(config, splits, out / name, progress=not quiet)
-        for name, history in histories.items():
-            _show(name, history)
-        curves = plot_curves(histories, out / "curves.png")
-        print(f"models and metrics: {out / 'softmax'}, {out / 'mlp'}\ncurves: {curves}")
-
-    @app.command(name="train")
-    def train_command(
-        dataset: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist or cifar10.")] = "digits",
-        model: Annotated[str, typer.Option(help="softmax or mlp.")] = "softmax",
-        hidden: Annotated[str, typer.Option(help="Widths of the hidden layers of an mlp: 256,30.")] = "",
-        optimizer: Annotated[str, typer.Option(help="sgd, adam, adamw, adamax, nadam, rmsprop, adagrad or adadelta.")] = "sgd",
-        lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
-        momentum: Annotated[float, typer.Option(help="For sgd and rmsprop.")] = 0.0,
-        weight_decay: Annotated[float, typer.Option(help="L2 penalty, as the optimizer defines it.")] = 0.0,
-        batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 100,
-        epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 10,
-        seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
-        data: Annotated[Path, typer.Option(help="Folder with the data set's files.")] = Path("data"),
-        download: Annotated[bool, typer.Option(help="Download the data set if it is not there.")] = False,
-        out: Annotated[Path | None, typer.Option(help="Folder of this run [default: runs/DATASET-MODEL].")] = None,
-        resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the run's folder.")] = False,
-        quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
-    ) -> None:
-        """Train a classifier; store the model, metrics, curves and a checkpoint in the run's folder."""
-        from tinygrad_lab import datasets
-        from tinygrad_lab.experiments import TrainingConfig, train
-        from tinygrad_lab.experiments.figures import plot_curves
-
-        try:
-            widths = tuple(int(width) for width in hidden.replace(",", " ").split())
-        except ValueError:
-            raise ValueError(f"hidden must be widths separated by commas, for example 256,30, got {hidden!r}") from None
-        config = TrainingConfig(dataset, model, widths, optimizer, lr, momentum, weight_decay, batch_size, epochs, seed)
-        folder = out or Path("runs") / f"{dataset}-{model}"
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"out must be a folder, {folder} is a file")
-        splits = datasets.load(dataset, data, download=download)
-        if batch_size > len(splits.train):
-            raise ValueError(f"batch_size must be at most the {len(splits.train)} training samples of {dataset}, got {batch_size}")
-        try:
-            _, history = train(config, splits, folder, resume=resume, progress=not quiet)
-        except KeyboardInterrupt:
-            print(f"\ninterrupted; the checkpoint is in {folder}: add --resume to go on", file=sys.stderr)
-            raise
-        _show(model, history)
-        print(f"model, metrics and curves: {folder}")
-        plot_curves({model: history}, folder / "curves.png")
-
-    return app
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command with `arguments` (default: the program's), and exit with its code."""
     try:
-        import click  # noqa: F401
         import typer
-    except ImportError:
-        sys.exit("tinygrad-lab needs typer: pip install 'tinygrad_lab[lab]'")
+
+        from tinygrad_lab.commands import app
+    except ModuleNotFoundError as error:
+        sys.exit(f"tinygrad-lab needs {error.name}: pip install 'tinygrad_lab[lab]'")
     code: Any = 0
     try:
-        code = typer.main.get_command(_app()).main(arguments, prog_name="tinygrad-lab", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
+        code = typer.main.get_command(app).main(arguments, prog_name="tinygrad-lab", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except click.ClickException as error:
-        print(f"tinygrad-lab: {' '.join(error.format_message().split())}", file=sys.stderr)
-        code = 2
     except ValueError as error:
-        print(f"tinygrad-lab: {error}", file=sys.stderr)
-        code = 2
+        code = _complain(error, 2)
     except (RuntimeError, OSError, ImportError) as error:
-        print(f"tinygrad-lab: {error}", file=sys.stderr)
-        code = 1
+        code = _complain(error, 1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer says of the arguments has it, under whatever class it has
+            raise
+        code = _complain(error.format_message(), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"tinygrad-lab: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
