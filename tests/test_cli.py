@@ -79,7 +79,7 @@ def test_a_stopped_run_resumes_to_the_bit(tmp_path: Path, stop: signal.Signals) 
     ("arguments", "said"),
     [
         (("--lr", "-1"), "lr must be a positive number, got -1.0"),
-        (("--lr", "abc"), "abc"),
+        (("--lr", "abc"), "'--lr'"),
         (("--momentum", "1.5"), "momentum must be a number in [0, 1), got 1.5"),
         (("--momentum", "0.9", "--optimizer", "adam"), "momentum is an option of sgd and rmsprop"),
         (("--batch-size", "0"), "batch_size must be at least 1, got 0"),
