@@ -194,7 +194,8 @@ class Module(Tree):
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module under a name. TypeError if it is not a Module or None."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            remedy = f": make one, {module.__name__}(...)" if isinstance(module, type) else ""
+            raise TypeError(f"{type(module).__name__} is not a Module subclass, given as module '{name}'{remedy}")
         self._check_name("_modules", name)
         self._hold("_modules", name, module)
 
@@ -272,6 +273,10 @@ class Module(Tree):
     def cpu(self) -> Self:
         """Self: there is no other device."""
         return self
+
+    def cuda(self, device: Any = "cuda") -> Self:
+        """RuntimeError: there is no other device."""
+        return self.to(device=device)
 
     # State
 

@@ -231,6 +231,11 @@ def where(condition, input, other):
     >>> torch.where(torch.tensor([True, False]), torch.tensor([1.0, 2.0]), 0.0)
     tensor([1., 0.])
     """
+    if condition.dtype.kind not in "bu":  # bytes are the masks of old programs, as in PyTorch
+        raise RuntimeError(
+            f"where: expected condition to be a boolean tensor, but got {condition.dtype} of shape {condition.shape}: "
+            f"compare (x > 0) or convert it with .bool()"
+        )
     return np.where(condition, input, other)
 
 

@@ -57,6 +57,16 @@ def refuse_gradient(op_name: str, argument: str) -> None:
     raise RuntimeError(f"{op_name}: the result is not differentiable with respect to '{argument}': detach() it")
 
 
+def _told(value: Any) -> str:
+    """An argument in an error message: arrays by dtype and shape, never by their elements."""
+    value = getattr(value, "array", value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return f"{value.dtype} {value.shape}"
+    if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
+        return f"[{', '.join(map(_told, value[:8]))}{', ...' if len(value) > 8 else ''}]"
+    return f"{value!r:.60}"
+
+
 def explain(op: Any, values: tuple[Any, ...], error: Exception) -> Exception:
     """The exception to raise for `error` inside `op.forward`: PyTorch's class, the op's name and the operands."""
     text = str(error)
@@ -66,7 +76,9 @@ def explain(op: Any, values: tuple[Any, ...], error: Exception) -> Exception:
     kind: type[Exception] = type(error)
     if isinstance(error, np.exceptions.AxisError):
         kind = IndexError
-        text = f"Dimension out of range: {text}"
+        if error.ndim is not None:
+            ndim = max(error.ndim, 1)
+            text = f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {error.axis})"
     elif kind is ValueError or isinstance(error, np.linalg.LinAlgError):
         kind = RuntimeError
     elif isinstance(error, (np.exceptions.DTypePromotionError, TypeError)):
@@ -74,9 +86,9 @@ def explain(op: Any, values: tuple[Any, ...], error: Exception) -> Exception:
     elif kind not in (IndexError, RuntimeError, OverflowError, NotImplementedError):
         return error
     operands = [
-        f"{name}: {value.dtype} {value.shape}" if isinstance(value, (np.ndarray, np.generic)) else f"{name}: {value!r}"
+        f"{name}: {_told(value)}"
         for name, value in zip(op.arguments, values, strict=True)
-        if value is not None and not inspect.isfunction(value)
+        if value is not op.signature.parameters[name].default and not inspect.isfunction(value)
     ]
     if "could not be broadcast" in text:
         text = (

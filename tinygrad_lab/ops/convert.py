@@ -108,6 +108,7 @@ _others: dict[str, Any] = {
     "type_as": type_as,
     "T": property(lambda self: self.permute(tuple(range(self.ndim))[::-1]), doc="All dimensions reversed; a view."),
     "mT": property(lambda self: transpose(self, -1, -2), doc="The last two dimensions swapped; a view."),
+    "cuda": lambda self, device="cuda": check_device(device),
     "contiguous": lambda self: self if self.array.flags.c_contiguous else clone(self),
     "view_as": lambda self, other: self.view(other.shape),
     "reshape_as": lambda self, other: reshape(self, other.shape),

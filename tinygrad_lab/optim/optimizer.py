@@ -59,6 +59,12 @@ class Optimizer:
                 f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got a single "
                 f"Tensor of shape {params.shape}: put it in a list, [tensor]"
             )
+        if not isinstance(params, Iterable):
+            remedy = ": pass its .parameters()" if hasattr(params, "parameters") else ""
+            raise TypeError(
+                f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+                f"{type(params).__name__}{remedy}"
+            )
         _refuse_unordered(params)
         self.defaults = defaults
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
