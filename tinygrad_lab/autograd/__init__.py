@@ -1,5 +1,7 @@
 """Differentiation: gradients as values, derivatives of functions, ops of one's own, anomaly detection, reading the graph."""
 
+from typing import Any
+
 from tinygrad_lab.autograd import functional
 from tinygrad_lab.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from tinygrad_lab.autograd.function import Function, once_differentiable
@@ -23,3 +25,12 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """PyTorch has the checkers here; they live in `verify`, which is built on this package, so they come when asked for."""
+    if name in ("GradcheckError", "gradcheck", "gradgradcheck"):
+        from tinygrad_lab.verify import pytorch
+
+        return getattr(pytorch, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
