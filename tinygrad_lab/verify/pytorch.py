@@ -48,7 +48,7 @@ def gradcheck(
     """True if the gradient of `func` at `inputs` (a Tensor or a tuple) is right, else GradcheckError or False.
 
     Steps and tolerances come from the function's own noise. `eps` and `atol` are accepted and not used: a wrong
-    gradient of 1e-7 is wrong here. An `rtol` other than the default is the relative error to accept beside the estimated one.
+    gradient of 1e-7 is wrong here. An `rtol` other than the default is accepted beside the estimated error.
     What differences cannot decide is no pass. float32 inputs are checked in float64. See also `verify.gradcheck`.
 
     GradcheckError (a RuntimeError) with the report if wrong and `raise_exception`; ValueError if no input requires a
@@ -90,7 +90,7 @@ def gradgradcheck(
 ) -> bool:
     """True if the second derivatives of `func` at `inputs` are right, else GradcheckError or False.
 
-    The first derivative, as a function of the inputs and of the cotangents `grad_outputs` (random if None), goes through
+    The first derivative, as a function of the inputs and the cotangents `grad_outputs` (random if None), goes through
     `gradcheck`, and the Hessian of the projected function must be symmetric. Arguments and errors as there.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradgradcheck.html
 
