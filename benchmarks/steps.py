@@ -103,27 +103,74 @@ def library_step(case: Case, library: str) -> Step:
 
 
 def numpy_step(case: Case) -> Step:
-    """The step as a NumPy expert writes it by hand for these networks: the honest limit.
+    """The step as a careful NumPy user writes it by hand for these networks: what the limits compare ours with.
 
-    - Each product is one BLAS call on operands as they lie in memory, transposed by flag and never copied; weights lie
-      (in, out), or (out, in) where that was measured faster. The first layer computes no dX.
-    - Bias, ReLU and its mask are applied in place. The max-shifted softmax, the loss value and the gradient of the
-      logits share one array and one exp.
-    - Sums of the softmax and of the bias gradients are products with ones, faster than `sum`; the row maximum runs down
-      the columns of a transposed copy, and labels index the flat array: each two to four times faster than usual.
-    - Numbers that meet arrays are 0-d arrays, which NumPy takes up 0.2 us faster than scalars.
-    - Optimizers update in place through one scratch array per parameter, all scalars of Adam's bias correction folded
-      beforehand. Gradients stay readable after the step, as they do in the libraries.
-    - Activations and gradients are allocated by each step, as in the libraries: writing them into buffers kept from
-      step to step was measured, and gained nothing.
+    - No copies and no work that is not needed: bias, ReLU and its mask in place, no dX for the first layer, softmax,
+      loss value and gradient of the logits in one array with one exp, float32 throughout.
+    - Each product is one BLAS call on operands as they lie in memory; weights lie (in, out), or (out, in) where that was
+      measured faster.
+    - Optimizers update in place through one scratch array per parameter, Adam's bias correction folded into scalars.
+
+    `tuned_numpy_step` goes further.
     """
+    layers, update, data = numpy_model(case)
+    n, rows = case.batch, np.arange(case.batch)
+
+    def step() -> Any:
+        x, y = next(data)
+        inputs: list[Array] = []
+        for weight, bias in layers:
+            if inputs:
+                np.maximum(x, 0, out=x)
+            inputs.append(x)
+            x = x @ weight
+            x += bias
+
+        x -= x.max(axis=1, keepdims=True)
+        chosen = x[rows, y]
+        np.exp(x, out=x)
+        total = x.sum(axis=1, keepdims=True)
+        loss = (np.log(total).sum() - chosen.sum()) / n
+        x /= total
+        x[rows, y] -= 1
+        x /= n
+
+        g = x  # the cotangent of the logits, of the mean loss
+        gradients: list[Array] = []
+        for k in range(len(layers) - 1, -1, -1):
+            weight, h = layers[k][0], inputs[k]
+            gradients += [g.sum(axis=0), (g.T @ h).T if case.out_by_in else h.T @ g]
+            if k:
+                g = g @ weight.T
+                g *= h > 0
+        update(gradients[::-1])
+        return loss
+
+    return step
+
+
+def numpy_model(case: Case) -> tuple[list[tuple[Array, Array]], Callable[[list[Array]], None], Any]:
+    """(weights and biases of the layers, update of the optimizer, endless batches) of both NumPy versions."""
     drawn = weights(case)
-    zero, n, share = constant(0), constant(case.batch), constant(1 / case.batch)
     layers = [
         (w.T if case.out_by_in else np.ascontiguousarray(w.T), b) for w, b in zip(drawn[::2], drawn[1::2], strict=True)
     ]
     update = (numpy_adam if case.optimizer == "Adam" else numpy_sgd)([p for layer in layers for p in layer], case)
-    data = cycle(batches(case))
+    return layers, update, cycle(batches(case))
+
+
+def tuned_numpy_step(case: Case) -> Step:
+    """`numpy_step` after hours with a profiler: what is left when every microsecond counts. For information.
+
+    - Sums of the softmax and of the bias gradients are products with ones, faster than `sum`; the row maximum runs down
+      the columns of a transposed copy, and labels index the flat array: each two to four times faster than usual.
+    - Numbers that meet arrays are 0-d arrays, which NumPy takes up 0.2 us faster than scalars; `dot` starts 0.5 us
+      faster than `@`.
+    - Activations and gradients are allocated by each step, as in the libraries: writing them into buffers kept from
+      step to step was measured, and gained nothing.
+    """
+    layers, update, data = numpy_model(case)
+    zero, n, share = constant(0), constant(case.batch), constant(1 / case.batch)
     classes = case.sizes[-1]
     row_starts = np.arange(0, case.batch * classes, classes)
     ones, class_ones = np.ones(case.batch, np.float32), np.ones(classes, np.float32)
@@ -218,6 +265,7 @@ def makers() -> Iterator[tuple[str, Maker]]:
     if find_spec("tinygrad_lab.optim"):
         yield "ours", partial(library_step, library="tinygrad_lab")
     yield "NumPy", numpy_step
+    yield "tuned NumPy", tuned_numpy_step
     if find_spec("torch"):
         yield "PyTorch", partial(library_step, library="torch")
 

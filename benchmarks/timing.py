@@ -35,6 +35,7 @@ class Row:
     limit: float | None = None
     torch: float | None = None
     difference: bool = False  # limit is on ours - baseline, not on ours / baseline
+    tuned: float | None = None  # a faster version of the baseline, for information
     spread: tuple[float, float] | None = None  # quartiles of ours / baseline, or ours / torch, over the rounds
 
     @property

@@ -1,8 +1,8 @@
 """`python -m benchmarks.verify_checkers [--points N] [--json FILE]`: gradient checkers side by side, a Markdown table.
 
 Each of 31 functions (23 ordinary, 8 hard: see `verify_cases`) is checked at N points (default 100) with its right
-gradient, where "wrong" is a false alarm, and with one element times 1.1, where "ok" is a miss. Checkers: ours in full and
-fast mode, PyTorch's `gradcheck` in both of its modes (if installed), and CS231n's rule: central differences at h = 1e-5,
+gradient, where "wrong" is a false alarm, and with one element times 1.1, where "ok" is a miss. Checkers: ours in full
+and fast mode, PyTorch's `gradcheck` in both modes (if installed), and CS231n's rule: central differences at h = 1e-5,
 wrong if the relative error is above 1e-4. Exits with 1 where ours does not keep what it promises.
 """
 
@@ -153,7 +153,7 @@ def main() -> int:
             good &= a["alarms"] == 0 and b["alarms"] <= 0.005 * b["points"]
     million = one_in_a_million()
     print(
-        f"\none wrong element (x 1.001) among 1,000,000, fast mode: found and named in {sum(million)} of {len(million)} tries"
+        f"\none of 1,000,000 times 1.001, fast: found and named in {sum(million)} of {len(million)} tries"
     )
     if options.json:
         options.json.write_text(json.dumps({"rows": table, "million": million}, indent=1))
