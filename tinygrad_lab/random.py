@@ -124,7 +124,7 @@ def set_rng_state(new_state: Tensor) -> None:
 def source(generator: Generator | None) -> np.random.Generator:
     """The NumPy generator of `generator`, or the global one."""
     if generator is not None and not isinstance(generator, Generator):
-        raise TypeError(f"generator must be a tinygrad_lab.Generator or None, got {type(generator).__name__}")
+        raise TypeError(f"generator must be a tinygrad_lab.Generator or None, got {type(generator)}")
     return (generator or default_generator).numpy
 
 

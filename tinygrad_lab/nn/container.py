@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tinygrad_lab.nn.module import Module, indented
+from tinygrad_lab.nn.module import Module, check_module, indented
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
@@ -20,9 +20,8 @@ class _Row(Module):
 
     def _fill(self, modules: Mapping[str, Module]) -> None:
         """Make these the children, in this order. Nothing changes if one of them is no Module."""
-        for module in modules.values():
-            if not isinstance(module, Module):
-                raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        for name, module in modules.items():
+            check_module(name, module)
         for name in tuple(self._modules):
             delattr(self, name)
         for name, module in modules.items():

@@ -193,9 +193,8 @@ class Module(Tree):
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module under a name. TypeError if it is not a Module or None."""
-        if module is not None and not isinstance(module, Module):
-            remedy = f": make one, {module.__name__}(...)" if isinstance(module, type) else ""
-            raise TypeError(f"{type(module).__name__} is not a Module subclass, given as module '{name}'{remedy}")
+        if module is not None:
+            check_module(name, module)
         self._check_name("_modules", name)
         self._hold("_modules", name, module)
 
@@ -343,3 +342,14 @@ def _run_pre_hook(
     if not (isinstance(changed, tuple) and len(changed) == 2):
         raise RuntimeError(f"forward pre-hook must return None or a tuple (args, kwargs), but got {changed!r:.60}")
     return changed
+
+
+def check_module(name: str, value: Any) -> None:
+    """TypeError unless `value`, given as the child `name`, is a Module."""
+    if not isinstance(value, Module):
+        remedy = ""
+        if isinstance(value, type):
+            remedy = f": {value.__name__} is a class, write {value.__name__}(...)"
+        elif callable(value):
+            remedy = ": call a function in forward(), or use the layer of that name (nn.ReLU() for F.relu)"
+        raise TypeError(f"{type(value).__name__} is not a Module subclass, given as module '{name}'{remedy}")

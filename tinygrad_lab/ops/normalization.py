@@ -187,13 +187,15 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         shift = -running_mean * scale if bias is None else bias - running_mean * scale
         return input * along(scale) + along(shift)
     values = math.prod(shape) // max(channels, 1)
-    if values <= 1:
+    if values == 1:
         raise ValueError(
             f"batch_norm: expected more than 1 value per channel when training, got input size {list(shape)}: the "
             f"variance of one value is 0; use a larger batch (DataLoader's drop_last=True) or eval()"
         )
 
     def update(average, variance):
+        if not values:  # an empty batch tells nothing
+            return
         if running_mean is not None:
             _averaged_into(running_mean, average, momentum)
         if running_var is not None:
