@@ -172,7 +172,6 @@ def source_of(op: Any) -> str:
         lines.append(f"is_tensor, wanted, {name}, edges = unwrap_sequence({op.name!r}, {name!r}, {name})")
     elif op.rules:
         lines.append(" = ".join(f"{name}_edge" for name in op.differentiable) + " = None")
-        lines.append("edges = ()")
     for name in op.arrays:
         if op.sequence and name in op.differentiable:
             continue
@@ -212,10 +211,11 @@ def source_of(op: Any) -> str:
     body += ["if not is_tensor: return y", "if type(y) is not ndarray: y = asarray(y)"]
     if op.rules:
         edges = "edges" if op.sequence else "(" + "".join(f"{name}_edge, " for name in op.differentiable) + ")"
+        kept = ", ".join((every, results, "edges") if op.sequence else (every, results))
         body += [
             "if wanted and grad_enabled():",
             "    plan = plans[wanted] or op.plan(wanted)",
-            f"    node = record(plan, {edges}, plan.keep({every}, {results}, edges), y)",
+            f"    node = record(plan, {edges}, plan.keep({kept}), y)",
             "else:",
             "    node = None",
             "output = wrap(y, node)",

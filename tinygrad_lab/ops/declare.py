@@ -176,7 +176,7 @@ class Plan:
     names  what `saved` holds, in order: all plain arguments, the operands that some rule needs or that no node could
            recompute, then what the rules need beside them
     needs  those of them that a rule asks for
-    keep   (arguments, y, residuals, edges) -> saved
+    keep   (arguments, y, residuals; for a sequence also edges) -> saved
     pull   (g, saved) -> one contribution per edge
     holds  whether anything in `saved` is an array, which a backward pass then frees
     """
@@ -196,7 +196,8 @@ class Plan:
         self.names = tuple(name for name in candidates if name in needed or name in constants)
         self.needs = frozenset(needed)
         self.holds = any(name in op.arrays or name == "y" or name in op.residuals for name in self.names)
-        self.keep = eval(f"lambda {', '.join((*op.arguments, 'y', *op.residuals, 'edges'))}: ({self._kept()})")
+        edges = ("edges",) if op.sequence else ()
+        self.keep = eval(f"lambda {', '.join((*op.arguments, 'y', *op.residuals, *edges))}: ({self._kept()})")
         index = {name: f"saved[{i}]" for i, name in enumerate(self.names)}
         calls = {
             name: f"rule_{name}({', '.join(['g', *(index[needed] for needed in op.needs[name])])})"
