@@ -26,7 +26,9 @@ def run(*arguments: str) -> int:
     return int(stopped.value.code or 0)
 
 
-def test_demo_reaches_the_promised_accuracy_and_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_reaches_the_promised_accuracy_and_writes_its_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("demo", "--out", str(tmp_path), "--quiet") == 0
     for name, least in (("softmax", 0.95), ("mlp", 0.97)):
         metrics = json.loads((tmp_path / name / "metrics.json").read_text())
@@ -67,7 +69,9 @@ def test_a_stopped_run_resumes_to_the_bit(tmp_path: Path, stop: signal.Signals) 
         assert process.returncode == 130 and "--resume" in errors
     assert not (tmp_path / "stopped" / "model.safetensors").exists(), "the run ended before it could be stopped"
     environment = {**os.environ}
-    subprocess.run([*command, "--out", str(tmp_path / "stopped"), "--resume"], check=True, env=environment, capture_output=True)
+    subprocess.run(
+        [*command, "--out", str(tmp_path / "stopped"), "--resume"], check=True, env=environment, capture_output=True
+    )
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, env=environment, capture_output=True)
     resumed, whole = weights(tmp_path / "stopped"), weights(tmp_path / "whole")
     assert all(np.array_equal(resumed[name], whole[name]) for name in whole)
@@ -107,7 +111,9 @@ def test_absent_data_says_which_files_to_put_where(tmp_path: Path, capsys: pytes
     assert "train-images-idx3-ubyte" in errors and str(tmp_path) in errors
 
 
-def test_resume_without_or_with_another_configuration_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_without_or_with_another_configuration_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(*QUICK, "--out", str(tmp_path / "run"), "--resume") == 1
     assert "nothing to resume" in capsys.readouterr().err
     assert run(*QUICK, "--out", str(tmp_path / "run")) == 0

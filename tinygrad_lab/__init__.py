@@ -9,7 +9,8 @@ import importlib
 import typing
 import warnings
 
-from tinygrad_lab import autograd, cuda, nn, ops, optim, utils  # ops declares every op, and with it the methods of Tensor
+# `ops` declares every op, and with it the methods of Tensor.
+from tinygrad_lab import autograd, cuda, nn, ops, optim, utils
 from tinygrad_lab.creation import (
     arange,
     as_tensor,
@@ -72,8 +73,8 @@ from tinygrad_lab.tensor import Tensor
 
 __version__ = "0.1.0"
 
-# As in PyTorch, inf and NaN come without a warning: NumPy's would name a line of this package, not of the user's program.
-# `autograd.detect_anomaly()` names the origin. NumPy code outside of this package warns as ever.
+# As in PyTorch, inf and NaN come without a warning: NumPy's would name a line of this package, not of the user's
+# program. `autograd.detect_anomaly()` names the origin. NumPy code outside of this package warns as ever.
 warnings.filterwarnings("ignore", ".* encountered in .*", RuntimeWarning, r"tinygrad_lab\.")
 
 # PyTorch's short names of dtypes.

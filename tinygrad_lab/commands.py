@@ -1,4 +1,4 @@
-"""The commands of `tinygrad-lab`, each one function. Importing this file needs the `lab` extra; `cli.main` runs them."""
+"""The commands of `tinygrad-lab`, each one function. This file needs the `lab` extra; `cli.main` runs them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from tinygrad_lab.experiments.figures import plot_curves
 __all__ = ["app"]
 
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help="Learn, teach and verify backpropagation."
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Learn, teach and verify backpropagation.",
 )
+
 
 def _show(name: str, history: Any) -> None:
     print(
@@ -34,12 +38,20 @@ def demo(
     """Train softmax regression and a two-layer MLP on the handwritten digits that scikit-learn brings along."""
     splits = datasets.load("digits")
     print(
-        f"digits: {len(splits.train)} training, {len(splits.validation)} validation and {len(splits.test)} test images of 8x8 pixels"
+        f"digits: {len(splits.train)} training, {len(splits.validation)} validation and {len(splits.test)} test images "
+        "of 8x8 pixels"
     )
     configs = {
         "softmax": TrainingConfig(lr=0.5, momentum=0.9, batch_size=32, epochs=40, seed=seed),
         "mlp": TrainingConfig(
-            model="mlp", hidden=(512,), optimizer="adam", lr=1e-3, weight_decay=1e-4, batch_size=32, epochs=60, seed=seed
+            model="mlp",
+            hidden=(512,),
+            optimizer="adam",
+            lr=1e-3,
+            weight_decay=1e-4,
+            batch_size=32,
+            epochs=60,
+            seed=seed,
         ),
     }
     histories = {}
@@ -50,12 +62,15 @@ def demo(
     curves = plot_curves(histories, out / "curves.png")
     print(f"models and metrics: {out / 'softmax'}, {out / 'mlp'}\ncurves: {curves}")
 
+
 @app.command(name="train")
 def train_command(
     dataset: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist or cifar10.")] = "digits",
     model: Annotated[str, typer.Option(help="softmax or mlp.")] = "softmax",
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers of an mlp: 256,30.")] = "",
-    optimizer: Annotated[str, typer.Option(help="sgd, adam, adamw, adamax, nadam, rmsprop, adagrad or adadelta.")] = "sgd",
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, adam, adamw, adamax, nadam, rmsprop, adagrad or adadelta.")
+    ] = "sgd",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
     momentum: Annotated[float, typer.Option(help="For sgd and rmsprop.")] = 0.0,
     weight_decay: Annotated[float, typer.Option(help="L2 penalty, as the optimizer defines it.")] = 0.0,
@@ -79,7 +94,9 @@ def train_command(
         raise ValueError(f"out must be a folder, {folder} is a file")
     splits = datasets.load(dataset, data, download=download)
     if batch_size > len(splits.train):
-        raise ValueError(f"batch_size must be at most the {len(splits.train)} training samples of {dataset}, got {batch_size}")
+        raise ValueError(
+            f"batch_size must be at most the {len(splits.train)} training samples of {dataset}, got {batch_size}"
+        )
     try:
         _, history = train(config, splits, folder, resume=resume, progress=not quiet)
     except KeyboardInterrupt:

@@ -45,7 +45,10 @@ def _read(data: Any, dtype: Any) -> np.ndarray:
         except ValueError as error:
             raise ValueError(f"tensor: the nested sequences do not form a rectangular array: {error}") from None
         if array.dtype == object or array.dtype.kind in "USO":
-            raise TypeError(f"tensor: could not infer the dtype of {type(data).__name__}: tensors hold numbers and bools, got {data!r:.60}")
+            raise TypeError(
+                f"tensor: could not infer the dtype of {type(data).__name__}: tensors hold numbers and bools, got "
+                f"{data!r:.60}"
+            )
         numpy_inside = isinstance(data, (list, tuple)) and _has_numpy(data)
         if dtype is None and not numpy_inside and (array.dtype.kind == "f" or array.size == 0):
             dtype = dtypes.get_default_dtype()
@@ -58,7 +61,9 @@ def _read(data: Any, dtype: Any) -> np.ndarray:
 def _without_tensors(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [_without_tensors(item) for item in data]
-    return data.detach().array if isinstance(data, Tensor) and data.ndim else data.item() if isinstance(data, Tensor) else data
+    if isinstance(data, Tensor):
+        return data.array if data.ndim else data.item()
+    return data
 
 
 def _has_numpy(data: Any) -> bool:
@@ -96,7 +101,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor that shares the memory of a NumPy array. TypeError for another type, or a dtype that tensors do not have."""
+    """A tensor that shares the memory of a NumPy array. TypeError for other types, and dtypes that tensors lack."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected np.ndarray (got {type(ndarray).__name__})")
     dtypes.of_array(ndarray)
@@ -152,7 +157,9 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     return finish(np.eye(n, m, dtype=dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """start, start + step, ... up to but without `end`; `arange(end)` starts at 0. int64 if all are ints.
 
     >>> arange(1, 4)
@@ -164,12 +171,18 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     if step == 0 or (end - start) * step < 0:
         raise RuntimeError(f"arange: bounds {start} to {end} are inconsistent with step {step}")
     if dtype is None:
-        dtype = dtypes.int64 if all(isinstance(value, (int, np.integer)) for value in (start, end, step)) else _default(None)
+        dtype = (
+            dtypes.int64
+            if all(isinstance(value, (int, np.integer)) for value in (start, end, step))
+            else _default(None)
+        )
     size = builtins.max(int(np.ceil((end - start) / step)), 0)
     return finish(np.asarray(start + np.arange(size) * step), dtype, requires_grad, device)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`steps` values from `start` to `end`, both included, evenly spaced.
 
     >>> linspace(0, 1, 3)
@@ -180,7 +193,9 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device:
     return finish(np.linspace(float(start), float(end), steps), _default(dtype), requires_grad, device)
 
 
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
     """base ** linspace(start, end, steps)."""
     return finish(np.logspace(float(start), float(end), steps, base=base), _default(dtype), requires_grad)
 
@@ -200,6 +215,8 @@ def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
     return empty(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`fill_value` everywhere, with the shape and dtype of `input`."""
     return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)

@@ -66,7 +66,8 @@ class dtype:
 _by_name = {name: dtype(name) for name in ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")}
 float32, float64, float16, int64, int32, uint8, bool_ = _by_name.values()
 
-# What may name a dtype: ours, NumPy's, Python's types and strings. Python's `float` means the default dtype, as in PyTorch.
+# What may name a dtype: ours, NumPy's, Python's types and strings. Python's `float` means the default dtype, as in
+# PyTorch.
 _from_numpy = {each.numpy: each for each in _by_name.values()}
 _default = float32
 _KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
@@ -115,7 +116,9 @@ def set_default_dtype(d: Any) -> None:
     global _default
     chosen = _from_numpy[as_numpy(d)]
     if not chosen.is_floating_point:
-        raise TypeError(f"set_default_dtype: only floating dtypes can be the default (float16, float32, float64), got {chosen}")
+        raise TypeError(
+            f"set_default_dtype: only floating dtypes can be the default (float16, float32, float64), got {chosen}"
+        )
     _default = chosen
 
 
@@ -149,7 +152,9 @@ def promote(*operands: Any) -> tuple[Any, ...]:
         elif type(operand) is int:
             kind, candidate, priority = 1, int64.numpy, 2
         elif not isinstance(operand, np.ndarray):
-            raise TypeError(f"operands must be Tensors or numbers, not {type(operand).__name__}; convert it with torch.tensor(...)")
+            raise TypeError(
+                f"operands must be Tensors or numbers, not {type(operand).__name__}; convert it with torch.tensor(...)"
+            )
         else:
             candidate = operand.dtype
             kind, priority = _KIND_RANK[candidate.kind], 0 if operand.ndim else 1
@@ -163,9 +168,7 @@ def promote(*operands: Any) -> tuple[Any, ...]:
             common_kind, common = kind, candidate
     # A Python number never needs a cast when it is of no higher category: NumPy treats it as weak too.
     return tuple(
-        operand.astype(common)
-        if isinstance(operand, np.ndarray) and operand.dtype is not common
-        else operand
+        operand.astype(common) if isinstance(operand, np.ndarray) and operand.dtype is not common else operand
         for operand in operands
     )
 
@@ -181,7 +184,7 @@ def result_type(*operands: Any) -> dtype:
 
 
 def to_floating(array: Any) -> Any:
-    """`array` itself if it is floating, else converted to the default dtype (PyTorch's rule for exp, mean of ints, ...)."""
+    """`array` itself if it is floating, else converted to the default dtype (PyTorch's rule for exp of ints)."""
     return array if array.dtype.kind == "f" else array.astype(_default.numpy)
 
 

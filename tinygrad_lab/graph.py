@@ -106,9 +106,8 @@ def record(plan: Any, edges: tuple[Any, ...], saved: tuple[Any, ...], output: np
 # Observers
 
 
-
 class Observer:
-    """Is told of everything that happens while it is in `observers`: anomaly detection, profiling and tracing are some."""
+    """Is told of everything that happens while it is in `observers`: anomaly detection and profiling are some."""
 
     def forward(self, op: Any, arguments: dict[str, Any], output: Any, node: Node | None) -> None:
         """`op` ran on Tensors: its arguments (arrays), the Tensor that came out, and the node if it was recorded."""
@@ -147,8 +146,8 @@ class _GradMode:
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"{type(self).__name__} cannot decorate the generator {function.__name__}: the mode would leak into its "
-                f"caller at every yield; put a with block between the yields"
+                f"{type(self).__name__} cannot decorate the generator {function.__name__}: the mode would leak into "
+                f"its caller at every yield; put a with block between the yields"
             )
         if inspect.iscoroutinefunction(function):
 
@@ -328,7 +327,7 @@ def fit(contribution: Any, shape: tuple[int, ...], dtype: np.dtype[Any], op: Any
         if extra < 0 or any(size not in (1, total) for size, total in zip(shape, kept, strict=True)):
             raise RuntimeError(
                 f"{op.name}: its backward returned a gradient of shape {tuple(contribution.shape)} for an operand of "
-                f"shape {shape}; a gradient has the shape of its operand (or one that broadcasting could have made of it)"
+                f"shape {shape}; a gradient has the shape of its operand, or one that broadcasting could make of it"
             )
         if isinstance(contribution, (np.ndarray, np.generic)):
             axes = (*range(extra), *(i + extra for i, size in enumerate(shape) if size == 1 and kept[i] != 1))
@@ -449,7 +448,7 @@ def _is_fresh(array: Any, g: Any, saved: Any, op: Any) -> bool:
     """
     if type(array) is not np.ndarray or array.base is not None or array is g or op is None or op.may_alias:
         return False
-    for value in saved or ():  # by identity: `in` would compare elements
+    for value in saved or ():  # by identity: `in` would compare elements; a loop: all() takes longer  # noqa: SIM110
         if value is array:
             return False
     return True

@@ -23,7 +23,7 @@ def set_printoptions(
     edgeitems: int | None = None,
     linewidth: int | None = None,
 ) -> None:
-    """Digits after the point, size from which a tensor is summarised, entries shown at each edge, characters per line."""
+    """Digits after the point, size from which a tensor is summarised, entries shown at each edge, line width."""
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "max_line_width": linewidth}
     _options.update({name: value for name, value in given.items() if value is not None})
 

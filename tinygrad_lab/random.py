@@ -158,10 +158,13 @@ def _floating(dtype: Any) -> np.dtype[Any]:
 
 def _drawn(method: str, shape: tuple[int, ...], dtype: Any, generator: Generator | None) -> np.ndarray:
     kind = _floating(dtype)
-    return np.asarray(getattr(source(generator), method)(shape, np.float32 if kind == np.float16 else kind)).astype(kind, copy=False)
+    drawn = getattr(source(generator), method)(shape, np.float32 if kind == np.float16 else kind)
+    return np.asarray(drawn).astype(kind, copy=False)
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform values in [0, 1), of the default dtype unless `dtype` says otherwise.
 
     >>> rand(2, 3).shape
@@ -170,7 +173,9 @@ def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, devi
     return finish(_drawn("random", shape_of(size), dtype, generator), dtype, requires_grad, device)
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Standard normal values.
 
     >>> randn(2, 3).dtype
@@ -197,10 +202,14 @@ def randint(
     if size is None:
         low, high, size = 0, low, high
     if not isinstance(size, (tuple, list)):
-        raise TypeError(f"randint: size must be a tuple of ints, got {size!r}; call randint(low, high, (rows, columns))")
+        raise TypeError(
+            f"randint: size must be a tuple of ints, got {size!r}; call randint(low, high, (rows, columns))"
+        )
     if high <= low:
         raise RuntimeError(f"randint: expects low < high, got low={low} and high={high}")
-    return finish(source(generator).integers(low, high, shape_of((size,))), dtype or dtypes.int64, requires_grad, device)
+    return finish(
+        source(generator).integers(low, high, shape_of((size,))), dtype or dtypes.int64, requires_grad, device
+    )
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -214,7 +223,9 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     return finish(source(generator).permutation(n), dtype or dtypes.int64, False, device)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None
+) -> Tensor:
     """Normal values with the given mean and standard deviation: tensors that broadcast, or numbers and a `size`.
 
     RuntimeError for a negative standard deviation.
@@ -228,21 +239,29 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
     return finish(_drawn("standard_normal", shape, dtype, generator) * stds + means, _floating(dtype), False)
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
-    """Indices drawn with probabilities proportional to the (rows of) `input`: (C) -> (num_samples), (N, C) -> (N, num_samples).
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn with probabilities proportional to `input`: (C) gives (num_samples), (N, C) (N, num_samples).
 
-    RuntimeError for negative, non-finite or all-zero weights, or more samples than non-zero weights without replacement.
+    RuntimeError for negative, non-finite or all-zero weights, or more samples than non-zero weights without
+    replacement.
 
     >>> multinomial(Tensor([0.0, 1.0]), 3, replacement=True)
     tensor([1, 1, 1])
     """
     weights = np.atleast_2d(input.array).astype(np.float64)
     if input.ndim not in (1, 2) or num_samples <= 0:
-        raise RuntimeError(f"multinomial: needs 1-d or 2-d weights and num_samples > 0, got shape {input.shape} and {num_samples}")
+        raise RuntimeError(
+            f"multinomial: needs 1-d or 2-d weights and num_samples > 0, got shape {input.shape} and {num_samples}"
+        )
     if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
         raise RuntimeError("multinomial: the weights of each row must be finite, non-negative and not all zero")
     if not replacement and ((weights > 0).sum(1) < num_samples).any():
-        raise RuntimeError(f"multinomial: cannot draw {num_samples} different samples from fewer non-zero weights; use replacement=True")
+        raise RuntimeError(
+            f"multinomial: cannot draw {num_samples} different samples from fewer non-zero weights; use "
+            "replacement=True"
+        )
     rng = source(generator)
     rows = [rng.choice(len(row), num_samples, replacement, row / row.sum()) for row in weights]
     return wrap(np.array(rows, np.int64).reshape((*input.shape[:-1], num_samples)))
@@ -252,21 +271,29 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with probability `input` (elementwise, in [0, 1]), else 0; shape and dtype of `input`."""
     array = input.array
     if array.size and not ((array >= 0) & (array <= 1)).all():
-        raise RuntimeError(f"bernoulli: expected probabilities in [0, 1], got values from {array.min()} to {array.max()}")
+        raise RuntimeError(
+            f"bernoulli: expected probabilities in [0, 1], got values from {array.min()} to {array.max()}"
+        )
     return wrap((source(generator).random(array.shape) < array).astype(array.dtype))
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None) -> Tensor:
+def rand_like(
+    input: Tensor, *, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None
+) -> Tensor:
     """`rand` with the shape and dtype of `input`."""
     return rand(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, generator=generator)
 
 
-def randn_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None) -> Tensor:
+def randn_like(
+    input: Tensor, *, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None
+) -> Tensor:
     """`randn` with the shape and dtype of `input`."""
     return randn(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, generator=generator)
 
 
-def randint_like(input: Tensor, low: int, high: Any = None, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def randint_like(
+    input: Tensor, low: int, high: Any = None, *, dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
     """`randint` with the shape and dtype of `input`."""
     low, high = (0, low) if high is None else (low, high)
     return randint(low, high, input.shape, dtype=dtype or input.dtype, generator=generator)

@@ -45,7 +45,8 @@ class Tensor:
     _grad: Tensor | None
     _watch: _Watch | None
 
-    # The operators, which come with their ops, for type checkers and editors. (Methods are Any to them: see __getattr__.)
+    # The operators, which come with their ops, for type checkers and editors. (Methods are Any to them: see
+    # __getattr__.)
     __getitem__: Callable[..., Tensor]
     __setitem__: Callable[..., None]
     __add__: Callable[..., Tensor]
@@ -204,8 +205,9 @@ class Tensor:
             return self._grad
         if self.node.watch is None or not self.node.watch.retains:
             warnings.warn(
-                f"the .grad of a tensor that is not a leaf (here the output of {self.node.op.name}, shape {self.shape}) "
-                f"is not kept during backward(). Call .retain_grad() on it before, or read .grad of a leaf",
+                f"the .grad of a tensor that is not a leaf (here the output of {self.node.op.name}, shape "
+                f"{self.shape}) is not kept during backward(). Call .retain_grad() on it before, or read .grad of a "
+                "leaf",
                 stacklevel=2,
             )
             return None
@@ -226,7 +228,9 @@ class Tensor:
     def retain_grad(self) -> None:
         """Have `backward` keep `.grad` of this computed tensor too (leaves always keep theirs)."""
         if not self._requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False: nothing computes its gradient")
+            raise RuntimeError(
+                "can't retain_grad on Tensor that has requires_grad=False: nothing computes its gradient"
+            )
         if self.node is not None:
             self._watched().retains = True
 
@@ -334,7 +338,9 @@ class Tensor:
 
     def _number(self) -> Any:
         if self.array.size != 1:
-            raise ValueError(f"only one element tensors can be converted to Python scalars, this one has shape {self.shape}")
+            raise ValueError(
+                f"only one element tensors can be converted to Python scalars, this one has shape {self.shape}"
+            )
         return self.array.item()
 
     def __float__(self) -> float:
@@ -345,13 +351,16 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.array.dtype.kind == "f":
-            raise TypeError(f"only integer tensors of one element can be used as an index, this one is {self.dtype.name}")
+            raise TypeError(
+                f"only integer tensors of one element can be used as an index, this one is {self.dtype.name}"
+            )
         return int(self.item())
 
     def __bool__(self) -> bool:
         if self.array.size != 1:
             raise RuntimeError(
-                f"Boolean value of Tensor with more than one value is ambiguous (shape {self.shape}): use .any() or .all()"
+                f"Boolean value of Tensor with more than one value is ambiguous (shape {self.shape}): use .any() or "
+                ".all()"
                 if self.array.size
                 else "Boolean value of Tensor with no values is ambiguous"
             )
@@ -383,8 +392,8 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment: "
-                "copy x.detach() instead"
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
+                "moment: copy x.detach() instead"
             )
         copied = _copy_leaf(type(self), self.array.copy(), self._requires_grad, self._grad)
         memo[id(self)] = copied
@@ -436,7 +445,9 @@ class _Watch:
             if replaced is not None:
                 if not isinstance(replaced, Tensor) or replaced.shape != gradient.shape:
                     got = replaced.shape if isinstance(replaced, Tensor) else type(replaced).__name__
-                    raise RuntimeError(f"a tensor hook must return None or a Tensor of shape {gradient.shape}, got {got}")
+                    raise RuntimeError(
+                        f"a tensor hook must return None or a Tensor of shape {gradient.shape}, got {got}"
+                    )
                 gradient = replaced
         if self.retains:
             kept = gradient if gradient._requires_grad else wrap(gradient.array.copy())
@@ -475,15 +486,15 @@ def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> li
     for tensor, gradient in zip(tensors, gradients, strict=True):
         if not tensor._requires_grad:
             raise RuntimeError(
-                f"element 0 of tensors does not require grad and does not have a grad_fn: nothing was recorded for this "
-                f"tensor of shape {tensor.shape}. Make the parameters with requires_grad=True, and compute the loss outside "
-                f"no_grad() and without detach() or numpy()"
+                f"element 0 of tensors does not require grad and does not have a grad_fn: nothing was recorded for "
+                f"this tensor of shape {tensor.shape}. Make the parameters with requires_grad=True, and compute the "
+                f"loss outside no_grad() and without detach() or numpy()"
             )
         if gradient is None:
             if tensor.array.size != 1:
                 raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs, this one has shape {tensor.shape}: reduce it "
-                    f"(.sum() or .mean()) or pass gradient=, a tensor of that shape"
+                    f"grad can be implicitly created only for scalar outputs, this one has shape {tensor.shape}: "
+                    f"reduce it (.sum() or .mean()) or pass gradient=, a tensor of that shape"
                 )
             gradient = np.array(1, tensor.array.dtype)
             if tensor.array.ndim:
@@ -493,8 +504,8 @@ def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> li
                 raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
             if gradient.shape != tensor.shape:
                 raise RuntimeError(
-                    f"Mismatch in shape: the gradient has shape {gradient.shape} and the output has shape {tensor.shape}; "
-                    f"they must be equal"
+                    f"Mismatch in shape: the gradient has shape {gradient.shape} and the output has shape "
+                    f"{tensor.shape}; they must be equal"
                 )
             gradient = gradient if create_graph or isinstance(gradient, np.ndarray) else gradient.array
         if create_graph and isinstance(gradient, np.ndarray):
@@ -526,10 +537,10 @@ def backward(
             raise RuntimeError("'inputs' argument to backward() cannot be empty")
         for leaf in chosen:
             if leaf.node is not None or not leaf._requires_grad:
+                why = "has requires_grad=False" if leaf.node is None else f"was computed by {leaf.node.op.name}"
                 raise RuntimeError(
                     f"backward(inputs=...) accumulates into leaves that require a gradient; one of shape {leaf.shape} "
-                    f"{'was computed by ' + leaf.node.op.name if leaf.node is not None else 'has requires_grad=False'}. "
-                    f"For others use autograd.grad(outputs, inputs)"
+                    f"{why}. For others use autograd.grad(outputs, inputs)"
                 )
         targets = set(chosen)
     roots = seeds(tensors, list(grad_tensors), create_graph)

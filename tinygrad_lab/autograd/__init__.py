@@ -1,4 +1,4 @@
-"""Differentiation: gradients as values, derivatives of functions, ops of one's own, anomaly detection, reading the graph."""
+"""Differentiation: gradients as values, derivatives of functions, your own ops, anomaly mode, reading the graph."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """PyTorch has the checkers here; they live in `verify`, which is built on this package, so they come when asked for."""
+    """PyTorch has the checkers here; they live in `verify`, which is built on this package: loaded when asked for."""
     if name in ("GradcheckError", "gradcheck", "gradgradcheck"):
         from tinygrad_lab.verify import pytorch
 

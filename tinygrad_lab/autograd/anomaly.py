@@ -23,8 +23,8 @@ _PACKAGE = os.path.dirname(graph.__file__) + os.sep
 
 # What usually helps, by the op that produced the first non-finite value.
 FORWARD_HINTS = {
-    "exp": "exp overflows above 88 in float32 (709 in float64): subtract the maximum first, or use log_softmax, softmax, "
-    "logsumexp or cross_entropy on the logits, which do so",
+    "exp": "exp overflows above 88 in float32 (709 in float64): subtract the maximum first, or use log_softmax, "
+    "softmax, logsumexp or cross_entropy on the logits, which do so",
     "log": "log is -inf at 0 and NaN below: use log_softmax on logits (not log of softmax), "
     "binary_cross_entropy_with_logits, log1p, or clamp(min=eps) first",
     "div": "a divisor is 0 or too small: add an eps to it, or use softmax or normalize, which are safe",
@@ -44,8 +44,8 @@ BACKWARD_HINTS = {
     "div": "the derivative of a / b is infinite at b = 0: add an eps to the divisor",
     "norm": "the derivative of a norm is not defined at 0: add an eps",
     "std": "the derivative of std is not defined where all values are equal: use var, or add an eps",
-    "where": "where() multiplies nothing away: the branch that was not chosen still computes its derivative (inf * 0 is NaN); "
-    "make its input safe with another where() first",
+    "where": "where() multiplies nothing away: the branch that was not chosen still computes its derivative "
+    "(inf * 0 is NaN); make its input safe with another where() first",
 }
 
 
@@ -83,7 +83,7 @@ def _first(mask: np.ndarray) -> tuple[int, ...]:
 
 
 def _operands(arguments: dict[str, Any], index: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """The operands as text: shape, and the value that met at `index` of the output where there is one, else the range."""
+    """The operands as text: shape, and the value that met at `index` of the output, or the range if none did."""
     parts = []
     for name, value in arguments.items():
         if isinstance(value, (np.ndarray, np.generic)):
@@ -93,7 +93,9 @@ def _operands(arguments: dict[str, Any], index: tuple[int, ...], shape: tuple[in
                 here: Any = np.broadcast_to(value, shape)[index]
                 parts.append(f"{name} (shape {value.shape}) is {here:.6g} there")
             except ValueError:
-                parts.append(f"{name} (shape {value.shape}) ranges from {np.nanmin(value):.6g} to {np.nanmax(value):.6g}")
+                parts.append(
+                    f"{name} (shape {value.shape}) ranges from {np.nanmin(value):.6g} to {np.nanmax(value):.6g}"
+                )
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             parts.append(f"{name} is {value}")
     return "; ".join(parts)
@@ -130,8 +132,8 @@ class _AnomalyObserver(graph.Observer):
                     at = _first(_bad(operand))  # type: ignore[arg-type]
                     origin = _Origin(
                         op.name,
-                        f"{op.name} received {operand[at]} in its operand '{name}' at index {at} (shape {operand.shape}): it was there "
-                        f"before any recorded op, in the data or a parameter",
+                        f"{op.name} received {operand[at]} in its operand '{name}' at index {at} (shape "
+                        f"{operand.shape}): it was there before any recorded op, in the data or a parameter",
                         "check the data, and the learning rate if it is a parameter",
                         line,
                     )
@@ -153,7 +155,11 @@ class _AnomalyObserver(graph.Observer):
             self.node_origins[node] = origin
         if (self.check_nan and np.isnan(output.array).any()) or self.check_inf:
             kind = "NaN" if np.isnan(output.array).any() else "Inf"
-            passed_on = "" if origin.line == line and origin.op == op.name else f" It became {kind} in {op.name}, called at {line}."
+            passed_on = (
+                ""
+                if origin.line == line and origin.op == op.name
+                else f" It became {kind} in {op.name}, called at {line}."
+            )
             raise self._error(f"forward pass: {origin.text}, called at {origin.line}.{passed_on}", origin.hint)
 
     def backward(self, node: graph.Node, cotangent: Any, contributions: Any) -> None:
@@ -171,15 +177,16 @@ class _AnomalyObserver(graph.Observer):
             line = self.line_of(node) or "an unknown line (it ran before anomaly mode was on)"
             if origin is not None:
                 raise self._error(
-                    f"backward pass: the gradient of {node.op.name}'s operand '{name}' is {array[at]} at index {at}, because of the "
-                    f"forward pass: {origin.text}, called at {origin.line}. {node.op.name} was called at {line}.",
+                    f"backward pass: the gradient of {node.op.name}'s operand '{name}' is {array[at]} at index {at}, "
+                    f"because of the forward pass: {origin.text}, called at {origin.line}. {node.op.name} was called "
+                    f"at {line}.",
                     origin.hint,
                 )
             came = getattr(cotangent, "array", cotangent)
             passed = " (its incoming cotangent already was not finite)" if _bad(came) is not None else ""
             raise self._error(
-                f"backward pass: the rule of {node.op.name} for its operand '{name}' gave {array[at]} at index {at} (shape "
-                f"{array.shape}) from a cotangent between {np.min(came):.6g} and {np.max(came):.6g}{passed}"
+                f"backward pass: the rule of {node.op.name} for its operand '{name}' gave {array[at]} at index {at} "
+                f"(shape {array.shape}) from a cotangent between {np.min(came):.6g} and {np.max(came):.6g}{passed}"
                 f"{self._saved_values(node, at, array.shape)}. {node.op.name} was called at {line}.",
                 BACKWARD_HINTS.get(node.op.name, ""),
             )
@@ -195,7 +202,11 @@ class _AnomalyObserver(graph.Observer):
     def _saved_values(node: graph.Node, at: tuple[int, ...], shape: tuple[int, ...]) -> str:
         if node.saved is None:
             return ""
-        values = {name: value for name, value in zip(node.plan.names, node.saved, strict=False) if isinstance(value, np.ndarray)}
+        values = {
+            name: value
+            for name, value in zip(node.plan.names, node.saved, strict=False)
+            if isinstance(value, np.ndarray)
+        }
         text = _operands({"the output" if name == "y" else name: value for name, value in values.items()}, at, shape)
         return f"; {text}" if text else ""
 
@@ -207,9 +218,9 @@ class _AnomalyObserver(graph.Observer):
 class detect_anomaly:
     """While active, the first NaN raises RuntimeError and names its origin: op, operands, index, value and your line.
 
-    In the forward pass Inf alone is legal (masks use -inf) and only remembered, unless `check_inf`; when a NaN comes of it,
-    the op that produced the Inf is blamed. In the backward pass both raise. Errors of the backward pass (freed or changed
-    values) name the line of the forward pass too. Slows every op down; costs nothing when off.
+    In the forward pass Inf alone is legal (masks use -inf) and only remembered, unless `check_inf`; when a NaN comes of
+    it, the op that produced the Inf is blamed. In the backward pass both raise. Errors of the backward pass (freed or
+    changed values) name the line of the forward pass too. Slows every op down; costs nothing when off.
     Source: https://docs.pytorch.org/docs/stable/autograd.html#anomaly-detection
 
     >>> z = Tensor([0.0, 1000.0]).requires_grad_()

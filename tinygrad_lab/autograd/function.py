@@ -1,7 +1,7 @@
 """Ops of one's own, written as a class with `forward` and `backward`, as `torch.autograd.Function`.
 
-For an op with a rule per argument, `ops.declare.op` is shorter; this is PyTorch's form, where one `backward` returns all
-gradients and keeps what it needs on a context.
+For an op with a rule per argument, `ops.declare.op` is shorter; this is PyTorch's form, where one `backward` returns
+all gradients and keeps what it needs on a context.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class FunctionContext:
         for tensor in tensors:
             if tensor is not None and not isinstance(tensor, Tensor):
                 raise TypeError(
-                    f"save_for_backward can only save variables, but an argument is of type {type(tensor).__name__}: keep other "
-                    f"values as attributes (ctx.n = n)"
+                    f"save_for_backward can only save variables, but an argument is of type {type(tensor).__name__}: "
+                    f"keep other values as attributes (ctx.n = n)"
                 )
         self._to_save = tensors
 
@@ -54,7 +54,9 @@ class FunctionContext:
         self._materialize = value
 
     def mark_dirty(self, *inputs: Tensor) -> None:
-        raise NotImplementedError("ctx.mark_dirty: functions that change their inputs in place are not supported: return a new tensor")
+        raise NotImplementedError(
+            "ctx.mark_dirty: functions that change their inputs in place are not supported: return a new tensor"
+        )
 
 
 class _FunctionOp:
@@ -113,7 +115,9 @@ class _CallPlan:
 
     holds = True
 
-    def __init__(self, function: type[Function], ctx: FunctionContext, inputs: tuple[Any, ...], outputs: list[Tensor]) -> None:
+    def __init__(
+        self, function: type[Function], ctx: FunctionContext, inputs: tuple[Any, ...], outputs: list[Tensor]
+    ) -> None:
         self.function, self.ctx = function, ctx
         self.op = _FunctionOp(function.__name__, tuple(f"input{i}" for i in range(len(inputs))))
         self.single = len(outputs) == 1
@@ -167,13 +171,15 @@ class _CallPlan:
         wanted = len(self.ctx.needs_input_grad)
         if len(results) < wanted or any(result is not None for result in results[wanted:]):
             raise RuntimeError(
-                f"function {self.op.name} returned an incorrect number of gradients (expected {wanted}, got {len(results)}): "
-                f"backward returns one per argument of forward, None for those without"
+                f"function {self.op.name} returned an incorrect number of gradients (expected {wanted}, got "
+                f"{len(results)}): backward returns one per argument of forward, None for those without"
             )
         contributions: list[Any] = []
         for i, (result, needed) in enumerate(zip(results, self.ctx.needs_input_grad, strict=False)):
             if result is not None and not isinstance(result, Tensor):
-                raise TypeError(f"function {self.op.name}: backward must return Tensors or None, got {type(result).__name__} at {i}")
+                raise TypeError(
+                    f"function {self.op.name}: backward must return Tensors or None, got {type(result).__name__} at {i}"
+                )
             if result is None or not needed:
                 contributions.append(None)
             else:
@@ -185,8 +191,8 @@ class Function:
     """Base class of user-defined differentiable functions: write static `forward` and `backward`, call `apply`.
 
     `forward(ctx, *args)` (or `forward(*args)` with a static `setup_context(ctx, inputs, output)`) computes on Tensors
-    without recording. `backward(ctx, *grad_outputs)` returns one gradient per argument of forward, None where there is none;
-    written with ops, it can be differentiated again.
+    without recording. `backward(ctx, *grad_outputs)` returns one gradient per argument of forward, None where there is
+    none; written with ops, it can be differentiated again.
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Function
 
     >>> class Square(Function):
@@ -234,7 +240,9 @@ class Function:
         returned = list(result) if several else [result]
         for output in returned:
             if not isinstance(output, Tensor) and not several:
-                raise TypeError(f"{cls.__name__}.forward: expected to return a Tensor or a tuple, got {type(output).__name__}")
+                raise TypeError(
+                    f"{cls.__name__}.forward: expected to return a Tensor or a tuple, got {type(output).__name__}"
+                )
         if not (any(needs) and graph.grad_enabled()):
             return result
         outputs = [output for output in returned if isinstance(output, Tensor)]
@@ -271,7 +279,8 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     def checked(ctx: Any, *grad_outputs: Any) -> Any:
         if graph.grad_enabled():
             raise RuntimeError(
-                "trying to differentiate twice a function that was marked with @once_differentiable: its backward is not recorded"
+                "trying to differentiate twice a function that was marked with @once_differentiable: its backward is "
+                "not recorded"
             )
         return backward(ctx, *grad_outputs)
 

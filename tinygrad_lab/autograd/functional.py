@@ -26,7 +26,9 @@ def _as_tuple(value: Any, what: str) -> tuple[Tensor, ...]:
     return items
 
 
-def _run(func: Callable[..., Any], inputs: Any, create_graph: bool) -> tuple[tuple[Tensor, ...], Any, tuple[Tensor, ...]]:
+def _run(
+    func: Callable[..., Any], inputs: Any, create_graph: bool
+) -> tuple[tuple[Tensor, ...], Any, tuple[Tensor, ...]]:
     """(inputs as differentiable tensors, outputs as func returned them, outputs as a tuple)."""
     fresh = tuple(
         tensor.view_as(tensor) if create_graph and tensor.requires_grad else tensor.detach().requires_grad_()
@@ -78,7 +80,9 @@ def _finished(value: Any, create_graph: bool) -> Any:
     return value if create_graph else value.detach()
 
 
-def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vjp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """(func(inputs), v^T J): one backward pass with cotangent `v`, which has the shape of the output.
 
     >>> vjp(lambda x: x**2, Tensor([1.0, 2.0]), Tensor([1.0, 10.0]))[1]
@@ -90,7 +94,9 @@ def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     return _finished(outputs, create_graph), _finished(_like(inputs, result), create_graph)
 
 
-def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def jvp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """(func(inputs), J v): the directional derivative along `v`, which has the shape of the inputs.
 
     The vjp is linear in its cotangent u, so the vjp of that map, taken at v, is J v: two backward passes.
@@ -143,7 +149,9 @@ def _scalar(func: Callable[..., Any]) -> Callable[..., Any]:
         output = func(*inputs)
         if not isinstance(output, Tensor) or output.numel() != 1:
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise RuntimeError(f"the function must return a single Tensor with one element, got {shape}: sum or mean it")
+            raise RuntimeError(
+                f"the function must return a single Tensor with one element, got {shape}: sum or mean it"
+            )
         return output.reshape(())
 
     return checked
@@ -164,7 +172,9 @@ def hessian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, s
     return jacobian(gradient, inputs, create_graph, strict)
 
 
-def vhp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vhp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """(func(inputs), v^T H) of a scalar function, without forming the Hessian: two backward passes."""
     with graph.enable_grad():
         fresh, outputs, flat = _run(_scalar(func), inputs, create_graph)
@@ -174,7 +184,9 @@ def vhp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     return _finished(outputs, create_graph), _finished(_like(inputs, result), create_graph)
 
 
-def hvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def hvp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """(func(inputs), H v) of a scalar function. The Hessian is symmetric, so this is `vhp`.
 
     >>> hvp(lambda x: (x**3).sum(), Tensor([1.0, 2.0]), Tensor([1.0, 1.0]))[1]

@@ -44,7 +44,9 @@ def grad(
     if grad_outputs is None or isinstance(grad_outputs, Tensor):
         grad_outputs = [grad_outputs] * (1 if grad_outputs is not None else len(outputs))
     if len(grad_outputs) != len(outputs):
-        raise RuntimeError(f"got {len(outputs)} tensors and {len(grad_outputs)} gradients: give one cotangent per output")
+        raise RuntimeError(
+            f"got {len(outputs)} tensors and {len(grad_outputs)} gradients: give one cotangent per output"
+        )
     for i, tensor in enumerate(inputs):
         if not tensor.requires_grad:
             raise RuntimeError(
@@ -63,8 +65,8 @@ def grad(
                 found = np.zeros(tensor.shape, tensor.array.dtype)
             elif not allow_unused:
                 raise RuntimeError(
-                    f"One of the differentiated Tensors appears to not have been used in the graph: inputs[{i}] of shape "
-                    f"{tensor.shape}. Set allow_unused=True if this is the desired behavior"
+                    f"One of the differentiated Tensors appears to not have been used in the graph: inputs[{i}] of "
+                    f"shape {tensor.shape}. Set allow_unused=True if this is the desired behavior"
                 )
             else:
                 results.append(None)

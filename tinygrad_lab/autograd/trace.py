@@ -1,8 +1,8 @@
 """Reading a recorded graph: every step with its name, op, operands, value and gradient, and passes with other rules.
 
-What this file lets you do, from outside the core: follow a loss from node to node (`Trace`), recompute any value, get the
-gradient of every intermediate without touching `.grad`, run one rule alone, and run a whole backward pass in which some
-rule is replaced. Checking, diagnosis and drawing are built on it.
+What this file lets you do, from outside the core: follow a loss from node to node (`Trace`), recompute any value, get
+the gradient of every intermediate without touching `.grad`, run one rule alone, and run a whole backward pass in which
+some rule is replaced. Checking, diagnosis and drawing are built on it.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Trace:
         return None if result is None else result["y"]
 
     def _rerun(self, step: Step) -> dict[str, Any] | None:
-        """Everything a rule of this step may ask for: arguments, output, residuals and shapes; None if something was freed."""
+        """All that a rule of this step may ask for: arguments, output, residuals, shapes; None if it was freed."""
         op, node = step.op, step.source
         if node.saved is None and node.plan.names:
             return None
@@ -149,7 +149,9 @@ class Trace:
         for name in op.arrays:
             array = values.get(name)
             if array is not None:
-                values[f"{name}_shape"] = [np.shape(a) for a in array] if op.sequence and name in op.rules else np.shape(array)
+                values[f"{name}_shape"] = (
+                    [np.shape(a) for a in array] if op.sequence and name in op.rules else np.shape(array)
+                )
         return values
 
     def values_for_rules(self, step: Step) -> dict[str, Any]:
@@ -157,7 +159,9 @@ class Trace:
         self.value(step)
         found = self._rerun(step)
         if found is None:
-            raise RuntimeError(f"{step}: the values it needs were freed by a backward pass; use retain_graph=True or trace before it")
+            raise RuntimeError(
+                f"{step}: the values it needs were freed by a backward pass; use retain_graph=True or trace before it"
+            )
         return found
 
     def gradients(
@@ -168,8 +172,8 @@ class Trace:
         """The gradient of the outputs with respect to every step, from one backward pass that changes nothing.
 
         gradient  cotangent of the output (default 1 for a scalar)
-        rules     replacements for this pass: {(op name or Step, argument): rule}. A rule is called with the cotangent and,
-                  by parameter name, whatever it asks for of the op's arguments, `y`, residuals and `NAME_shape`.
+        rules     replacements for this pass: {(op name or Step, argument): rule}. A rule is called with the cotangent
+                  and, by parameter name, whatever it asks for of the op's arguments, `y`, residuals and `NAME_shape`.
 
         >>> x = Tensor([-1.0, 2.0]).requires_grad_()
         >>> trace = Trace((x * x).sum())
@@ -196,7 +200,9 @@ class Trace:
                 for argument, edge in zip(node.op.differentiable, node, strict=True):
                     rule = chosen[argument] or node.op.rules[argument]
                     asked = parameter_names(rule)[1:]
-                    results.append(None if edge is None else np.asarray(rule(g, **{name: values[name] for name in asked})))
+                    results.append(
+                        None if edge is None else np.asarray(rule(g, **{name: values[name] for name in asked}))
+                    )
                 return tuple(results)
 
             return pull

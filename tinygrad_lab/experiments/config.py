@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -60,7 +61,9 @@ class TrainingConfig:
         self._require("lr", 0 < self.lr < math.inf, "a positive number")
         self._require("momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
         if self.momentum and self.optimizer not in _WITH_MOMENTUM:
-            raise ValueError(f"momentum is an option of {' and '.join(_WITH_MOMENTUM)}, not of {self.optimizer}: leave it at 0")
+            raise ValueError(
+                f"momentum is an option of {' and '.join(_WITH_MOMENTUM)}, not of {self.optimizer}: leave it at 0"
+            )
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number that is not negative")
         self._require("batch_size", self.batch_size >= 1, "at least 1")
         self._require("epochs", self.epochs >= 1, "at least 1")
@@ -68,7 +71,9 @@ class TrainingConfig:
         if self.model == "mlp" and not self.hidden:
             raise ValueError("hidden must name at least one width for the model mlp, for example 256,30")
         if self.model == "softmax" and self.hidden:
-            raise ValueError(f"hidden is for the model mlp; softmax regression has no hidden layers, got {list(self.hidden)}")
+            raise ValueError(
+                f"hidden is for the model mlp; softmax regression has no hidden layers, got {list(self.hidden)}"
+            )
 
     def _require(self, name: str, holds: bool, wanted: str) -> None:
         if not holds:
@@ -86,7 +91,7 @@ class TrainingConfig:
         """The model, initialised from the global generator."""
         widths = [features, *self.hidden, classes]
         layers: list[nn.Module] = []
-        for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             if i:
                 layers.append(nn.ReLU())
             layers.append(nn.Linear(fan_in, fan_out))

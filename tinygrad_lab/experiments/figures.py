@@ -1,4 +1,4 @@
-"""Figures of training runs, with matplotlib: readable on a slide, in colours that colour-blind readers can tell apart."""
+"""Figures of training runs, with matplotlib: readable on a slide, and by readers who are colour-blind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARKERS = "osD^vP"
 
 
 def plot_curves(histories: Mapping[str, History], path: str | os.PathLike[str]) -> Path:
-    """Loss and accuracy against the epoch, one colour per run, training dashed and validation solid; a PNG at `path`."""
+    """Loss and accuracy by epoch as a PNG at `path`, one colour per run, training dashed and validation solid."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,7 +1,7 @@
 """The training loop: epochs, evaluation, checkpoints from which a killed run goes on to the bit.
 
-A run's folder holds `checkpoint.safetensors` (everything, to go on), `model.safetensors` (the weights of the last epoch),
-and `metrics.json` (configuration, history, result). Each is replaced whole or not at all.
+A run's folder holds `checkpoint.safetensors` (everything, to go on), `model.safetensors` (the weights of the last
+epoch), and `metrics.json` (configuration, history, result). Each is replaced whole or not at all.
 """
 
 from __future__ import annotations
@@ -148,9 +148,9 @@ def train(
 ) -> tuple[Module, History]:
     """Run `config` on `splits` (`datasets.load`), store everything in `folder`, and return the model and its history.
 
-    A checkpoint is written after every epoch, and when the run is interrupted (Ctrl-C). With `resume` the run goes on from
-    it and ends with the same bits as one that was never stopped. RuntimeError if there is nothing to resume, or the loss
-    is no longer finite.
+    A checkpoint is written after every epoch, and when the run is interrupted (Ctrl-C). With `resume` the run goes on
+    from it and ends with the same bits as one that was never stopped. RuntimeError if there is nothing to resume, or
+    the loss is no longer finite.
     """
     from tqdm import tqdm
 
@@ -162,7 +162,12 @@ def train(
     started = time.perf_counter()
     before = run.history.seconds
     with tqdm(
-        total=config.epochs * per_epoch, initial=done, desc=Path(folder).name, unit="batch", disable=not progress, mininterval=0.5
+        total=config.epochs * per_epoch,
+        initial=done,
+        desc=Path(folder).name,
+        unit="batch",
+        disable=not progress,
+        mininterval=0.5,
     ) as bar:
         try:
             while run.history.epochs < config.epochs:
@@ -170,8 +175,8 @@ def train(
                 run.history.seconds = before + time.perf_counter() - started
                 if not run.history.train_loss[-1] < float("inf"):
                     raise RuntimeError(
-                        f"the training loss is {run.history.train_loss[-1]} after epoch {run.history.epochs}: the run diverged; "
-                        f"lower lr (now {config.lr})"
+                        f"the training loss is {run.history.train_loss[-1]} after epoch {run.history.epochs}: the run "
+                        f"diverged; lower lr (now {config.lr})"
                     )
                 run.save()
         except KeyboardInterrupt:

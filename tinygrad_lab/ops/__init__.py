@@ -1,6 +1,7 @@
 """Every op, by family: importing this package declares them all."""
 
-from tinygrad_lab.ops import (  # noqa: F401  (imported for their declarations, in an order in which each finds what it uses)
+# Imported for their declarations, in an order in which each finds what it uses.
+from tinygrad_lab.ops import (  # noqa: F401, I001
     arithmetic,
     shape,
     dimensions,

@@ -35,7 +35,9 @@ POSITIVE_SECOND = [
 
 def _times_alpha(name, input, other, alpha):
     if isinstance(alpha, float) and np.result_type(input, other).kind != "f":
-        raise RuntimeError(f"{name}: for integer tensors alpha must be an integer too, got {alpha}: convert them with .float()")
+        raise RuntimeError(
+            f"{name}: for integer tensors alpha must be an integer too, got {alpha}: convert them with .float()"
+        )
     return alpha * other
 
 
@@ -71,7 +73,7 @@ def sub(input, other, *, alpha=1):
     >>> torch.sub(torch.tensor([1.0, 2.0]), 1)
     tensor([0., 1.])
     """
-    if getattr(input, "dtype", None) == bool and getattr(other, "dtype", None) == bool:
+    if all(getattr(operand, "dtype", None) == np.bool_ for operand in (input, other)):
         raise RuntimeError("sub: subtraction with a bool tensor is not supported: use ^ (exclusive or) or ~ (not)")
     return np.subtract(input, other) if alpha == 1 else input - _times_alpha("sub", input, other, alpha)
 
@@ -147,7 +149,11 @@ def remainder(input, other):
     return np.remainder(input, other)
 
 
-@op(promotes="input other", arrays="input other", samples=[Sample(uniform(3, low=1.1, high=1.9), 0.7), Sample(integers(4, high=9), 4)])
+@op(
+    promotes="input other",
+    arrays="input other",
+    samples=[Sample(uniform(3, low=1.1, high=1.9), 0.7), Sample(integers(4, high=9), 4)],
+)
 def floor_divide(input, other):
     """floor(input / other), elementwise; not differentiable (its derivative is 0 wherever it exists).
 
@@ -179,7 +185,10 @@ def _share(a, b):
 
 
 @op(
-    {"input": lambda g, input, other: g * _share(input, other), "other": lambda g, input, other: g * _share(other, input)},
+    {
+        "input": lambda g, input, other: g * _share(input, other),
+        "other": lambda g, input, other: g * _share(other, input),
+    },
     formula=r"y = \max(a, b)",
     vjp_formula={"input": r"\bar a = \bar y \odot [a > b]", "other": r"\bar b = \bar y \odot [b > a]"},
     samples=[Sample(normal(3, 4), normal(3, 4)), Sample(distinct(3, 1), distinct(4)), Sample(distinct(), distinct(2))],
@@ -195,7 +204,10 @@ def maximum(input, other):
 
 
 @op(
-    {"input": lambda g, input, other: g * _share(other, input), "other": lambda g, input, other: g * _share(input, other)},
+    {
+        "input": lambda g, input, other: g * _share(other, input),
+        "other": lambda g, input, other: g * _share(input, other),
+    },
     formula=r"y = \min(a, b)",
     vjp_formula={"input": r"\bar a = \bar y \odot [a < b]", "other": r"\bar b = \bar y \odot [b < a]"},
     samples=[Sample(normal(3, 4), normal(3, 4)), Sample(distinct(3, 1), distinct(4)), Sample(distinct(), distinct(2))],

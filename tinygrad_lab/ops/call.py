@@ -13,7 +13,7 @@ then binds arguments and defaults, and a call does nothing that its op does not 
         y = forward(input, other)
         if not is_tensor: return y                                  # arrays in, array out
         if wanted and grad_enabled():
-            plan = plans[wanted]                                    # which rules, which saved values: depends on `wanted` only
+            plan = plans[wanted]                                    # which rules, which saved values
             node = record(plan, (input_edge, other_edge), plan.keep(input, other, y), y)
         return wrap(y, node)
 
@@ -41,14 +41,14 @@ registry: dict[str, Any] = {}
 
 
 def check_current(op_name: str, argument: str, tensor: Tensor) -> None:
-    """Refuse a computed tensor whose memory was changed through another tensor: its history no longer gives its value."""
+    """Refuse a computed tensor whose memory was changed through another: its history no longer gives its value."""
     node = tensor.node
     changed = graph.last_mutation(tensor.array)
     if node is not None and changed > node.number:
         raise RuntimeError(
-            f"{op_name}: its argument '{argument}' (computed by {node.op.name}, shape {tensor.shape}) was changed in place "
-            f"through another tensor that shares its memory (a view, .data or detach()), so its recorded history no longer "
-            f"gives its value. Change the tensor itself (x[0] = ..., x.mul_(2)), or change a clone()"
+            f"{op_name}: its argument '{argument}' (computed by {node.op.name}, shape {tensor.shape}) was changed in "
+            f"place through another tensor that shares its memory (a view, .data or detach()), so its recorded history "
+            f"no longer gives its value. Change the tensor itself (x[0] = ..., x.mul_(2)), or change a clone()"
         )
 
 
@@ -71,8 +71,8 @@ def explain(op: Any, values: tuple[Any, ...], error: Exception) -> Exception:
     """The exception to raise for `error` inside `op.forward`: PyTorch's class, the op's name and the operands."""
     text = str(error)
     said_by = text.partition(":")[0]
-    if said_by == op.name or (said_by in registry and "gufunc" not in text):  # one of ours, maybe of an op inside this one
-        return error
+    if said_by == op.name or (said_by in registry and "gufunc" not in text):
+        return error  # one of ours, maybe of an op inside this one
     kind: type[Exception] = type(error)
     if isinstance(error, np.exceptions.AxisError):
         kind = IndexError
@@ -92,8 +92,8 @@ def explain(op: Any, values: tuple[Any, ...], error: Exception) -> Exception:
     ]
     if "could not be broadcast" in text:
         text = (
-            "shapes do not broadcast: compared from the last dimension backward, two sizes must be equal or one of them 1; "
-            "reshape or unsqueeze one operand"
+            "shapes do not broadcast: compared from the last dimension backward, two sizes must be equal or one of "
+            "them 1; reshape or unsqueeze one operand"
         )
     return kind(f"{op.name}: {text} ({', '.join(operands)})")
 
@@ -106,18 +106,22 @@ def notify(op: Any, values: tuple[Any, ...], output: Tensor, node: graph.Node | 
 
 
 def operand(argument: str, value: Any) -> np.ndarray:
-    """An array operand that is not a Tensor, checked: an ndarray passes, a NumPy or Python number becomes a 0-d array."""
+    """An operand that is not a Tensor, checked: an ndarray passes, a NumPy or Python number becomes a 0-d array."""
     if isinstance(value, np.ndarray):
         return value
     if isinstance(value, (np.generic, float, int)):
         return np.asarray(value)
-    raise TypeError(f"argument '{argument}' must be Tensor, not {type(value).__name__}; convert it with torch.tensor(...)")
+    raise TypeError(
+        f"argument '{argument}' must be Tensor, not {type(value).__name__}; convert it with torch.tensor(...)"
+    )
 
 
 def unwrap_sequence(op_name: str, argument: str, tensors: Any) -> tuple[bool, int, tuple[Any, ...], tuple[Any, ...]]:
     """For an op on a sequence: (is any a Tensor, does any require a gradient, arrays, edges)."""
     if isinstance(tensors, (Tensor, np.ndarray)) or not isinstance(tensors, Iterable):
-        raise TypeError(f"{op_name}: argument '{argument}' must be a tuple or list of Tensors, not {type(tensors).__name__}")
+        raise TypeError(
+            f"{op_name}: argument '{argument}' must be a tuple or list of Tensors, not {type(tensors).__name__}"
+        )
     tensors = tuple(tensors)
     edges: list[Any] = [None] * len(tensors)
     is_tensor = False
@@ -268,10 +272,11 @@ def public_function(op: Any) -> Callable[..., Any]:
 
 
 def compile_function(op: Any, shell: types.FunctionType) -> None:
-    """Give `shell`, the public function of `op`, its code. The function object stays the same, whoever has imported it."""
+    """Give `shell`, the public function of `op`, its code. The function object stays what others have imported."""
     source = source_of(op)
     filename = f"<tinygrad_lab op {op.name}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)  # tracebacks show the text
+    # Tracebacks show the text.
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     made: dict[str, Any] = {}
     exec(compile(source, filename, "exec"), shell.__globals__, made)
     function = made[op.name]

@@ -1,4 +1,4 @@
-"""Conversion between dtypes (`x.to(float64)`, `x.long()`) and PyTorch's device arguments, of which only "cpu" exists."""
+"""Conversion between dtypes (`x.to(float64)`, `x.long()`), and PyTorch's devices, of which only "cpu" exists."""
 
 from __future__ import annotations
 
@@ -46,7 +46,16 @@ def check_device(name: Any) -> None:
         )
 
 
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
+def _names_dtype(value: Any) -> bool:
+    """Whether an argument of `to` is a dtype, and not a device or a flag."""
+    if isinstance(value, str):
+        return value.split(":")[0] not in ("cpu", "cuda", "mps", "xpu", "meta")
+    return isinstance(value, dtypes.dtype) or (not isinstance(value, int) and not hasattr(value, "index"))
+
+
+def to(
+    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False
+) -> Tensor:
     """This tensor in another dtype, given as `dtype`, or as that of another tensor; itself if nothing changes.
 
     Gradients flow through. `device` may be "cpu".
@@ -57,9 +66,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
     for value in args:
         if isinstance(value, Tensor):
             dtype = value.dtype
-        elif isinstance(value, dtypes.dtype) or (not isinstance(value, (str, int)) and not hasattr(value, "index")):
-            dtype = value
-        elif isinstance(value, str) and value.split(":")[0] not in ("cpu", "cuda", "mps", "xpu", "meta"):
+        elif _names_dtype(value):
             dtype = value
         elif not isinstance(value, bool):
             device = value
@@ -82,7 +89,15 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
     """Without argument PyTorch's name of the type ("torch.FloatTensor"); with one, `to(dtype)`."""
     if dtype is not None:
         return to(self, dtype=dtype)
-    names = {"float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int", "uint8": "Byte", "bool": "Bool"}
+    names = {
+        "float32": "Float",
+        "float64": "Double",
+        "float16": "Half",
+        "int64": "Long",
+        "int32": "Int",
+        "uint8": "Byte",
+        "bool": "Bool",
+    }
     return f"torch.{names[self.dtype.name]}Tensor"
 
 

@@ -25,12 +25,14 @@ def check_labels(name, input, target, weight, ignore_index):
     """Refuse labels of the wrong dtype, shape or range. Returns whether some are to be ignored."""
     classes_at = _class_axis(input.shape)
     if input.ndim == 0:
-        raise RuntimeError(f"{name}: the input must have a class dimension: shape (C), (N, C) or (N, C, d1, ...), got a scalar")
+        raise RuntimeError(
+            f"{name}: the input must have a class dimension: shape (C), (N, C) or (N, C, d1, ...), got a scalar"
+        )
     classes = input.shape[classes_at]
     if target.dtype.kind not in "iu":
         raise RuntimeError(
-            f"{name}: expected integer class labels (int64), but the target is {target.dtype} with shape {target.shape}: use "
-            f"target.long(), or give probabilities of the same shape as the input, {input.shape}"
+            f"{name}: expected integer class labels (int64), but the target is {target.dtype} with shape "
+            f"{target.shape}: use target.long(), or give probabilities of the same shape as the input, {input.shape}"
         )
     expected = input.shape[:classes_at] + input.shape[classes_at + 1 :]
     if target.shape != expected:
@@ -38,12 +40,15 @@ def check_labels(name, input, target, weight, ignore_index):
             hint = "; is it one-hot? Then give labels, target.argmax(1), or floating probabilities"
         elif target.shape[:1] != expected[:1]:
             raise ValueError(
-                f"{name}: Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0] if target.ndim else 0}): "
-                f"input {input.shape}, target {target.shape}"
+                f"{name}: Expected input batch_size ({input.shape[0]}) to match target batch_size "
+                f"({target.shape[0] if target.ndim else 0}): input {input.shape}, target {target.shape}"
             )
         else:
             hint = "; squeeze() removes a dimension of size 1"
-        raise RuntimeError(f"{name}: the target must have shape {expected} for an input of shape {input.shape}, got {target.shape}{hint}")
+        raise RuntimeError(
+            f"{name}: the target must have shape {expected} for an input of shape {input.shape}, got "
+            f"{target.shape}{hint}"
+        )
     if weight is not None and weight.shape != (classes,):
         raise RuntimeError(f"{name}: weight must have one entry per class, shape ({classes},), got {weight.shape}")
     if not target.size:
@@ -55,8 +60,8 @@ def check_labels(name, input, target, weight, ignore_index):
         bad = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
         if bad.size:
             raise IndexError(
-                f"{name}: Target {bad.flat[0]} is out of bounds: labels must lie in [0, {classes - 1}] for an input of shape "
-                f"{input.shape} (or equal ignore_index={ignore_index})"
+                f"{name}: Target {bad.flat[0]} is out of bounds: labels must lie in [0, {classes - 1}] for an input of "
+                f"shape {input.shape} (or equal ignore_index={ignore_index})"
             )
     return out_of_range or 0 <= ignore_index < classes
 
@@ -109,7 +114,10 @@ def _total(losses, share, reduction, shape):
     {"probabilities": lambda g: g},
     formula=r"y = p - \mathrm{onehot}(t)",
     vjp_formula={"probabilities": r"\bar p = \bar y"},
-    samples=[Sample(uniform(4, 3, low=0, high=1), integers(4, high=3)), Sample(uniform(2, 3, 4, low=0, high=1), integers(2, 4, high=3))],
+    samples=[
+        Sample(uniform(4, 3, low=0, high=1), integers(4, high=3)),
+        Sample(uniform(2, 3, 4, low=0, high=1), integers(2, 4, high=3)),
+    ],
     arrays="target",
     faces="",
 )
@@ -123,14 +131,14 @@ def minus_one_hot(probabilities, target):
 
 
 def _label_slope(input, target, weight, ignore_index, reduction):
-    """The derivative that `label_cross_entropy` keeps, differentiably: (softmax - onehot) times each position's share."""
+    """The derivative that `label_cross_entropy` keeps, differentiably: (softmax - onehot) times the share of each."""
     difference = minus_one_hot(softmax(input, _class_axis(input.shape)), target)
     share = _shares(input.array.dtype, target, weight, ignore_index, reduction)
     return difference * (_per_position(share, input.shape) if isinstance(share, np.ndarray) else share)
 
 
 def _class_rows(input):
-    """A copy of scores as a (classes, positions) array: reductions over a short class axis are several times faster so."""
+    """A copy of scores as a (classes, positions) array: reductions over a short class axis are much faster so."""
     if input.ndim == 2:
         return input.T.copy()
     if input.ndim == 1:
@@ -199,8 +207,8 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
 
 @op(
     {
-        "input": lambda g, input_shape, target, share, reduction: -at_labels(
-            expand(_spread(g, share, input_shape, reduction), input_shape), target
+        "input": lambda g, input_shape, target, share, reduction: (
+            -at_labels(expand(_spread(g, share, input_shape, reduction), input_shape), target)
         )
     },
     formula=r"y = -\tfrac{1}{N}\textstyle\sum_n a_{n, t_n}",
@@ -232,7 +240,9 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     """
     check_reduction("nll_loss", reduction)
     if size_average is not None or reduce is not None:
-        raise TypeError("nll_loss: size_average and reduce are long deprecated in PyTorch: use reduction='mean', 'sum' or 'none'")
+        raise TypeError(
+            "nll_loss: size_average and reduce are long deprecated in PyTorch: use reduction='mean', 'sum' or 'none'"
+        )
     check_labels("nll_loss", input, target, weight, ignore_index)
     share = _shares(input.dtype, target, weight, ignore_index, reduction)
     axis = _class_axis(input.shape)
@@ -270,7 +280,7 @@ def at_labels(input, target):
 def cross_entropy(
     input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0
 ):
-    """The cross-entropy of logits and targets: nll_loss(log_softmax(input, 1), target), averaged, summed or per position.
+    """The cross-entropy of logits and targets: nll_loss(log_softmax(input, 1), target), reduced over positions.
 
     input    logits (N, C), (N, C, d1, ...) or (C), floating: not probabilities, the softmax is part of the loss
     target   integer labels (N), (N, d1, ...) or (), in [0, C); or floating class probabilities of the input's shape
@@ -285,7 +295,10 @@ def cross_entropy(
     tensor(0.1269)
     """
     if size_average is not None or reduce is not None:
-        raise TypeError("cross_entropy: size_average and reduce are long deprecated in PyTorch: use reduction='mean', 'sum' or 'none'")
+        raise TypeError(
+            "cross_entropy: size_average and reduce are long deprecated in PyTorch: use reduction='mean', 'sum' or "
+            "'none'"
+        )
     kind = target.array.dtype.kind if isinstance(target, Tensor) else np.asarray(target).dtype.kind
     if kind != "f" and label_smoothing == 0.0:
         return label_cross_entropy(input, target, weight, ignore_index, reduction)

@@ -75,7 +75,9 @@ def _spreading(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # Forward functions that would hide a Python builtin in their file are declared with a trailing underscore.
-_SHADOWED = {name + "_" for name in ("abs", "sum", "pow", "max", "min", "round", "all", "any", "sorted", "float", "bool")}
+_SHADOWED = {
+    name + "_" for name in ("abs", "sum", "pow", "max", "min", "round", "all", "any", "sorted", "float", "bool")
+}
 
 
 class Composition(_Declared):
@@ -266,7 +268,7 @@ def op(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a primitive op by decorating its forward function on arrays.
 
-    vjp          {argument: rule}; a rule is called with the cotangent `g` and, by parameter name, just what it asks for:
+    vjp          {argument: rule}; a rule is called with the cotangent `g` and, by parameter name, what it asks for:
                  arguments, the output `y`, residuals, or `NAME_shape`. It is written with operators and ops, which take
                  arrays and Tensors alike, because a pass under create_graph runs it on Tensors.
                  It need not undo broadcasting or casting.
@@ -275,8 +277,9 @@ def op(
     faces        where it appears: "torch" (top level), "method" (of Tensor), "functional" (nn.functional)
     aliases      further names, separated by spaces
     arrays       further arguments that may be Tensors, but are not differentiated (indices, masks, labels)
-    residuals    {name: expression or None}: values that forward returns after its output. The expression computes the value
-                 again, differentiably, from arguments named by its parameters; None for values that are locally constant
+    residuals    {name: expression or None}: values that forward returns after its output. The expression computes the
+                 value again, differentiably, from arguments named by its parameters; None for values that are
+                 locally constant
     promotes     arguments brought to one dtype first (PyTorch's promotion); they may be Python numbers
     floats       arguments converted to the default dtype if they are integers
     sequence     the differentiable argument is a sequence of tensors; its rule returns one contribution for each

@@ -33,35 +33,42 @@ def _check_writable(name: str, tensor: Tensor) -> None:
     while type(source) is graph.Node and source.op.view and source:
         source = source[0]
     if isinstance(source, Tensor) and np.may_share_memory(source.array, tensor.array):
-        kind = "a leaf Variable that requires grad" if source is tensor else "a view of a leaf Variable that requires grad"
+        kind = (
+            "a leaf Variable that requires grad" if source is tensor else "a view of a leaf Variable that requires grad"
+        )
         raise RuntimeError(
-            f"{name}: {kind} (shape {tensor.shape}) is being used in an in-place operation. To update a parameter do it under "
-            f"torch.no_grad(); to compute with it use the out-of-place form"
+            f"{name}: {kind} (shape {tensor.shape}) is being used in an in-place operation. To update a parameter do "
+            f"it under torch.no_grad(); to compute with it use the out-of-place form"
         )
 
 
 def _check_memory(name: str, array: np.ndarray) -> None:
     if not array.flags.writeable:
         raise RuntimeError(
-            f"{name}: this tensor's memory is read-only or shared by several elements (an expanded tensor, or a read-only "
-            f"array given to from_numpy): clone() it first"
+            f"{name}: this tensor's memory is read-only or shared by several elements (an expanded tensor, or a "
+            f"read-only array given to from_numpy): clone() it first"
         )
 
 
 def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
     """Write `result` into `target`'s memory and give `target` its history. Returns `target`."""
     _check_writable(name, target)
-    if result._requires_grad and target.node is None and target._requires_grad is False and target.array.dtype.kind != "f":
+    if (
+        result._requires_grad
+        and target.node is None
+        and target._requires_grad is False
+        and target.array.dtype.kind != "f"
+    ):
         raise RuntimeError(f"{name}: a {target.dtype.name} tensor cannot hold a value that requires a gradient")
     if result.shape != target.shape:
         raise RuntimeError(
-            f"{name}: output with shape {target.shape} doesn't match the broadcast shape {result.shape}: an in-place operation "
-            f"cannot change the shape; use the out-of-place form"
+            f"{name}: output with shape {target.shape} doesn't match the broadcast shape {result.shape}: an in-place "
+            f"operation cannot change the shape; use the out-of-place form"
         )
     if not np.can_cast(result.array.dtype, target.array.dtype, "same_kind"):
         raise RuntimeError(
-            f"{name}: result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}: use the "
-            f"out-of-place form, or convert first"
+            f"{name}: result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}: "
+            f"use the out-of-place form, or convert first"
         )
     _check_memory(name, target.array)
     if result.array.dtype is not target.array.dtype:
@@ -94,7 +101,7 @@ def _keep_overwritten(node: graph.Node, array: np.ndarray) -> None:
 
 
 def _renumber(tensor: Tensor) -> None:
-    """A computed tensor changed under no_grad keeps its history, as in PyTorch: what it is now is taken as its value."""
+    """A computed tensor changed under no_grad keeps its history, as in PyTorch; its value is what it is now."""
     tensor.node = graph.record(_clone.plan(1), (tensor.node,), (), tensor.array)
 
 
@@ -179,8 +186,8 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
             part[rest] = source.array.astype(array.dtype, copy=False)
         except ValueError as error:
             raise RuntimeError(
-                f"setitem: a value of shape {source.shape} does not fit into x[index] of shape {part[rest].shape}, x of shape "
-                f"{array.shape}: {error}"
+                f"setitem: a value of shape {source.shape} does not fit into x[index] of shape {part[rest].shape}, x "
+                f"of shape {array.shape}: {error}"
             ) from None
         graph.mark_mutated(array)
         if self.node is not None:
@@ -216,8 +223,12 @@ def register_inplace(*names: str) -> None:
 for _method in (copy_, fill_, zero_, uniform_, normal_, bernoulli_, __setitem__):
     setattr(Tensor, _method.__name__, _method)
 register_inplace("add", "sub", "mul", "div", "pow", "remainder", "neg", "square", "sqrt", "rsqrt", "reciprocal")
-register_inplace("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "erf", "xlogy", "addcmul", "addcdiv")
+register_inplace(
+    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "erf", "xlogy", "addcmul", "addcdiv"
+)
 register_inplace("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "hypot")
-register_inplace("abs", "sign", "floor", "ceil", "trunc", "round", "frac", "nan_to_num", "clamp", "clip", "clamp_min", "clamp_max")
+register_inplace(
+    "abs", "sign", "floor", "ceil", "trunc", "round", "frac", "nan_to_num", "clamp", "clip", "clamp_min", "clamp_max"
+)
 register_inplace("masked_fill", "scatter", "scatter_add", "index_add", "index_fill")
 register_inplace(*(name for name, each in registry.items() if isinstance(each, Op) and "inplace" in each.arguments))

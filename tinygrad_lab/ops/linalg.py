@@ -107,7 +107,10 @@ def counting(size):
 
 
 @op(
-    {"input": lambda g, other: product(g, transpose(other, 0, 1)), "other": lambda g, input: product(transpose(input, 0, 1), g)},
+    {
+        "input": lambda g, other: product(g, transpose(other, 0, 1)),
+        "other": lambda g, input: product(transpose(input, 0, 1), g),
+    },
     formula=r"Y = A B",
     vjp_formula={"input": r"\bar A = \bar Y B^{\mathsf T}", "other": r"\bar B = A^{\mathsf T} \bar Y"},
     samples=[Sample(normal(3, 4), normal(4, 2))],
@@ -158,7 +161,8 @@ def _rows(x):
 def linear(input, weight, bias=None):
     """input @ weight.T + bias in one op. Shapes: input (..., in), weight (out, in), bias (out) or None -> (..., out).
 
-    RuntimeError if the sizes do not fit. Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html
+    RuntimeError if the sizes do not fit.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html
 
     >>> F.linear(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]]), torch.tensor([10.0, 20.0]))
     tensor([[13., 22.]])

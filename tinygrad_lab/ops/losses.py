@@ -13,12 +13,12 @@ import numpy as np
 
 from tinygrad_lab.ops.activation import logsigmoid
 from tinygrad_lab.ops.arithmetic import maximum, minimum, where
+from tinygrad_lab.ops.cross_entropy import check_reduction
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.elementwise import exp, log, sigmoid, sqrt
 from tinygrad_lab.ops.reduce import mean, sum_
 from tinygrad_lab.ops.samples import Sample, normal, uniform
 from tinygrad_lab.ops.shape import expand
-from tinygrad_lab.ops.cross_entropy import check_reduction
 
 __all__ = [
     "binary_cross_entropy",
@@ -100,7 +100,8 @@ PAIRS = [
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """The squared error (input - target)**2, averaged, summed or per element. Shapes: equal; others warn and broadcast.
 
-    NotImplementedError for integers. Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
+    NotImplementedError for integers.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
 
     >>> F.mse_loss(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
     tensor(2.)

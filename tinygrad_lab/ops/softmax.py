@@ -16,7 +16,9 @@ ALONG = [Sample(normal(3, 4), 1), Sample(normal(2, 3, 4), 0), Sample(normal(2, 3
 
 def _require_dim(name, dim):
     if not isinstance(dim, int):
-        raise TypeError(f"{name}: dim must be an int, the dimension that holds the classes (usually 1 or -1), got {dim!r}")
+        raise TypeError(
+            f"{name}: dim must be an int, the dimension that holds the classes (usually 1 or -1), got {dim!r}"
+        )
 
 
 @op(
@@ -52,7 +54,7 @@ def softmax(input, dim=None, *, dtype=None):
     faces="torch method functional",
 )
 def log_softmax(input, dim=None, *, dtype=None):
-    """log(softmax(input)) along `dim`, without the overflow and underflow of computing it in two steps. Shape as `input`.
+    """log(softmax(input)) along `dim`, without the overflow and underflow of computing it in two steps.
 
     >>> torch.log_softmax(torch.tensor([0.0, 1000.0]), dim=0)
     tensor([-1000.,     0.])
