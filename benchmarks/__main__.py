@@ -118,8 +118,9 @@ def main() -> int:
         rows += memory_rows()
     print(table(rows))
     print(
-        "\nMedians. Baseline: careful hand-written NumPy (tuned: after much profiling, for information); for the long chain, ours at the shorter one; for the import, NumPy's."
-        "\nMiddle half: of the ratios to the baseline (of the chain, to PyTorch) over neighbouring blocks."
+        "\nMedians. Baseline: careful hand-written NumPy (tuned: after much profiling, for information); for the long "
+        "chain, ours at the shorter one; for the import, NumPy's.\nMiddle half: of the ratios to the baseline (of the "
+        "chain, to PyTorch) over neighbouring blocks."
     )
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}, indent=1) + "\n")

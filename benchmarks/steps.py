@@ -107,8 +107,8 @@ def numpy_step(case: Case) -> Step:
 
     - No copies and no work that is not needed: bias, ReLU and its mask in place, no dX for the first layer, softmax,
       loss value and gradient of the logits in one array with one exp, float32 throughout.
-    - Each product is one BLAS call on operands as they lie in memory; weights lie (in, out), or (out, in) where that was
-      measured faster.
+    - Each product is one BLAS call on operands as they lie in memory; weights lie (in, out), or (out, in) where that
+      was measured faster.
     - Optimizers update in place through one scratch array per parameter, Adam's bias correction folded into scalars.
 
     `tuned_numpy_step` goes further.

@@ -132,7 +132,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     print(
-        "| checker | false alarms, ordinary | hard | missed x 1.1, ordinary | hard | undecided (right, wrong) | seconds |"
+        "| checker | false alarms, ordinary | hard | missed x 1.1, ordinary | hard | undecided (right, wrong) | "
+        "seconds |"
     )
     print("|---|---|---|---|---|---|---|")
     table, good = [], True
@@ -152,9 +153,7 @@ def main() -> int:
         if row["checker"] == "ours, fast":
             good &= a["alarms"] == 0 and b["alarms"] <= 0.005 * b["points"]
     million = one_in_a_million()
-    print(
-        f"\none of 1,000,000 times 1.001, fast: found and named in {sum(million)} of {len(million)} tries"
-    )
+    print(f"\none of 1,000,000 times 1.001, fast: found and named in {sum(million)} of {len(million)} tries")
     if options.json:
         options.json.write_text(json.dumps({"rows": table, "million": million}, indent=1))
     return 0 if good and all(million) else 1

@@ -1,7 +1,7 @@
-"""Ten models with their gradients derived by hand in NumPy, and the slips that can be made at each place of a derivation.
+"""Ten models with their gradients derived by hand in NumPy, and the slips that can be made on the way.
 
-Independent of the diagnosis: nothing here replays a graph. A `Model` has a loss of Tensors, parameters, `hand(slips)` and
-`places`: the slips it knows, as (name of the mistake, place). Used by `verify_diagnosis` and the tests.
+Independent of the diagnosis: nothing here replays a graph. A `Model` has a loss of Tensors, parameters, `hand(slips)`
+and `places`: the slips it knows, as (name of the mistake, place). Used by `verify_diagnosis` and the tests.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ class Model:
     HEAD = [
         (name, "")
         for name in (
-            "one-hot added", "one-hot left out", "probabilities left out", "extra p (1 - p)", "softmax over the wrong axis",
-            "softmax not normalised", "logits instead of probabilities", "Jacobian left out", "diagonal of the Jacobian only",
+            "one-hot added", "one-hot left out", "probabilities left out", "extra p (1 - p)",
+            "softmax over the wrong axis", "softmax not normalised", "logits instead of probabilities",
+            "Jacobian left out", "diagonal of the Jacobian only",
             "gradient of another loss",
         )
     ] + [("labels shifted", "class"), ("labels shifted", "row")]  # fmt: skip
@@ -225,7 +226,7 @@ class Model:
             )
         ]
 
-    EVERYWHERE = [("sign", "all"), ("times N", "all"), ("times 1/N", "all"), ("times 2", "all")]
+    EVERYWHERE = (("sign", "all"), ("times N", "all"), ("times 1/N", "all"), ("times 2", "all"))
 
 
 class SoftmaxRegression(Model):
@@ -287,7 +288,7 @@ class Logistic(Model):
         return (
             [(s, "") for s in head]
             + [(s, "w") for s in ("extra penalty", "= for +=", "times 2", "zero")]
-            + self.EVERYWHERE
+            + [*self.EVERYWHERE]
         )
 
 
@@ -314,7 +315,7 @@ class Linear(Model):
 
     def places(self) -> list[Slip]:
         head = ("one-hot added", "one-hot left out", "gradient of another loss")
-        return [(s, "") for s in head] + self.on_weight("W") + self.on_bias("b") + self.EVERYWHERE
+        return [(s, "") for s in head] + self.on_weight("W") + self.on_bias("b") + [*self.EVERYWHERE]
 
 
 class ReluMLP(Model):

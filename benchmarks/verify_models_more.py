@@ -1,4 +1,4 @@
-"""The models whose graphs are not chains: batch normalisation, an embedding, a recurrent net, an SVM; see `verify_models`."""
+"""Models whose graphs are not chains: batch normalisation, an embedding, a recurrent net, an SVM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The diagnosis of hand-derived gradients: known cases explained, correct ones never flagged, unknown ones never guessed."""
+"""Diagnosing hand-derived gradients: known cases explained, correct ones not flagged, unknown ones not guessed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The twenty-three hand-derived gradients that the diagnosis must get right, each with what must be said of it.
 
 Softmax regression (N=12, D=7, C=5) and a three-layer ReLU net (N=12, 6-8-7-4), in NumPy; the losses are functions of
-Tensors. `CASES[name](seed)` returns (loss_fn, params, hand, expected), expected = [{cause name: arrays}, ...]: the causes
-that must be named, and the arrays they must name (None: any). [] means: correct.
+Tensors. `CASES[name](seed)` returns (loss_fn, params, hand, expected), expected = [{cause name: arrays}, ...]: the
+causes that must be named, and the arrays they must name (None: any). [] means: correct.
 """
 
 from __future__ import annotations

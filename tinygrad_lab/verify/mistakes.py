@@ -1,7 +1,7 @@
 """The catalogue of mistakes, and the decorator with which a mistake enters it.
 
-What this file lets you do: register a mistake (`@mistake`), list all of them (`catalogue`). The mistakes themselves stand
-in `mistakes_*.py`, by family. A mistake comes in one of three kinds:
+What this file lets you do: register a mistake (`@mistake`), list all of them (`catalogue`). The mistakes themselves
+stand in `mistakes_*.py`, by family. A mistake comes in one of three kinds:
 
 "pass"     a function of the `Problem` that yields `Edit`s: ways to run the backward pass wrongly
 "array"    a function of one `ArrayView` that yields `Candidate`s: what could have been written down for that array
@@ -67,7 +67,7 @@ def mistake(
 
 @dataclass
 class Candidate:
-    """An array that a mistake would have produced. `fitted` says that a number in it was fitted to the student's array."""
+    """An array that a mistake would have produced. fitted: a number in it was fitted to the student's array."""
 
     array: np.ndarray
     detail: dict[str, Any] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class ArrayView:
 
     @cached_property
     def groups(self) -> list[tuple[str, Use, np.ndarray]]:
-        """(kind, a use, contribution) for each step that reads the parameter; kind "penalty" if no data enters it, else "data"."""
+        """(kind, a use, contribution) for steps reading the parameter; kind is "data", or "penalty" if none enters."""
         found: dict[int, tuple[str, Use, np.ndarray]] = {}
         for use, contribution in self.uses:
             index = use.user.index

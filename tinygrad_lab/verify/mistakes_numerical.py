@@ -87,7 +87,7 @@ def no_reset(view: ArrayView) -> Iterator[Candidate]:
 
 @mistake("numerical gradient, rounding", kind="numbers")
 def rounding(view: ArrayView) -> Iterator[Candidate]:
-    """h so small that only a few digits of the loss differ: every entry is a multiple of the loss's last digit over h."""
+    """h so small that few digits of the loss differ: every entry is a multiple of the loss's last digit over h."""
     if not _applies(view):
         return
     last = np.spacing(abs(view.problem.loss_value)) / 2
