@@ -143,6 +143,13 @@ class _Run:
         progress.set_postfix(loss=f"{history.train_loss[-1]:.4f}", validation=f"{accuracy:.4f}")
 
 
+def _blas_threads(multiply_adds: int) -> Any:
+    """A context in which BLAS uses one thread if a step is small: starting a second one would take longer than it saves."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1 if multiply_adds < 2**23 else None)
+
+
 def train(
     config: TrainingConfig, splits: Any, folder: str | os.PathLike[str], *, resume: bool = False, progress: bool = True
 ) -> tuple[Module, History]:
@@ -161,7 +168,8 @@ def train(
     done = run.history.epochs * per_epoch + run.batches_done
     started = time.perf_counter()
     before = run.history.seconds
-    with tqdm(
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    with _blas_threads(parameters * config.batch_size), tqdm(
         total=config.epochs * per_epoch,
         initial=done,
         desc=Path(folder).name,
