@@ -104,6 +104,8 @@ def noise_of(phi: Line, f0: float, rng: np.random.Generator, width: float = 1e-6
                 continue
             if best is None and not changed:
                 w *= 20
+                if w > 1e-2:
+                    break  # no smaller grid than the steps that differences take
                 continue
             if best is not None and (not changed or residual > best / 8):
                 break  # narrower, and no quieter: it is noise
