@@ -144,7 +144,7 @@ class _Run:
 
 
 def _blas_threads(multiply_adds: int) -> Any:
-    """A context in which BLAS uses one thread if a step is small: starting a second one would take longer than it saves."""
+    """A context in which BLAS uses one thread if a step is small: starting a second one takes longer than it saves."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1 if multiply_adds < 2**23 else None)
