@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_lab import graph, optim
+from tinygrad_lab import grad_mode, graph, optim
 from tinygrad_lab.optim import optimizer as base
 from tinygrad_lab.tensor import Tensor, wrap
 
@@ -339,11 +339,11 @@ def test_closure_runs_with_gradients_even_under_no_grad():
     seen = []
 
     def closure():
-        seen.append(graph.is_grad_enabled())
+        seen.append(grad_mode.is_grad_enabled())
         w.grad = wrap(np.ones(2))
         return 3.5
 
-    with graph.no_grad():
+    with grad_mode.no_grad():
         assert optim.SGD([w], lr=0.5).step(closure) == 3.5
     assert seen == [True] and w.tolist() == [0.5, 0.5]
 

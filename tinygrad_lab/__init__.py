@@ -46,7 +46,7 @@ from tinygrad_lab.dtypes import (
     set_default_dtype,
     uint8,
 )
-from tinygrad_lab.graph import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_lab.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_lab.ops.convert import device
 from tinygrad_lab.ops.declare import registry
 from tinygrad_lab.printing import set_printoptions

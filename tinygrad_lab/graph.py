@@ -1,7 +1,7 @@
-"""The recorded graph: nodes, the backward pass over them, gradient modes and the mutation log.
+"""The recorded graph: nodes, the backward pass over them and the mutation log.
 
 What this file lets you do: record that an op ran (`Node`), run reverse-mode differentiation over what was recorded
-(`run_backward`), switch recording off (`no_grad`), notice arrays that changed after they were saved (`mark_mutated`),
+(`run_backward`), notice arrays that changed after they were saved (`mark_mutated`),
 and watch everything that happens (`observers`). It must not know what a Tensor or a particular op is: a leaf is any
 object with `array`, `accumulate_grad` and no `plan`; an op's rules come to it as `plan.pull`.
 
@@ -11,28 +11,22 @@ that have received a cotangent in a heap and always takes the newest: by then al
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
 import weakref
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar, Token
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
+from tinygrad_lab.grad_mode import recording
+
 __all__ = [
     "Node",
     "Observer",
-    "enable_grad",
-    "inference_mode",
-    "is_grad_enabled",
     "mark_mutated",
-    "no_grad",
     "observers",
     "run_backward",
-    "set_grad_enabled",
 ]
 
 
@@ -122,98 +116,6 @@ class Observer:
 
 observers: list[Observer] = []
 """Normally empty: absent observers cost one truth test per op."""
-
-
-# Gradient modes: local to the thread and to the async task
-
-_grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
-is_grad_enabled = grad_enabled = _grad_mode.get
-
-
-class _GradMode:
-    """Sets whether ops are recorded, for a `with` block or for the calls of a decorated function."""
-
-    def __init__(self, mode: bool) -> None:
-        self.mode = mode
-        self._tokens: list[Token[bool]] = []
-
-    def __enter__(self) -> None:
-        self._tokens.append(_grad_mode.set(self.mode))
-
-    def __exit__(self, *exception: object) -> None:
-        _grad_mode.reset(self._tokens.pop())
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{type(self).__name__} cannot decorate the generator {function.__name__}: the mode would leak into "
-                f"its caller at every yield; put a with block between the yields"
-            )
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                with _GradMode(self.mode):
-                    return await function(*args, **kwargs)
-
-            return call_async
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with _GradMode(self.mode):
-                return function(*args, **kwargs)
-
-        return call
-
-
-class no_grad(_GradMode):
-    """Ops in this block (or decorated function) are not recorded, so nothing in it requires a gradient.
-
-    Local to the current thread and async task. `@no_grad` and `@no_grad()` both decorate.
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html
-    """
-
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        made = super().__new__(cls)
-        if function is None:
-            return made
-        made.__init__()  # type: ignore[misc]
-        return made(function)
-
-    def __init__(self) -> None:
-        super().__init__(False)
-
-
-class enable_grad(no_grad):
-    """Ops in this block (or decorated function) are recorded again, also inside `no_grad`."""
-
-    def __init__(self) -> None:
-        _GradMode.__init__(self, True)
-
-
-class set_grad_enabled(_GradMode):
-    """Switch recording on or off, at once; as a `with` block, until its end."""
-
-    def __init__(self, mode: bool) -> None:
-        super().__init__(bool(mode))
-        self._tokens.append(_grad_mode.set(self.mode))
-
-    def __enter__(self) -> None:
-        pass
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        self.__exit__()
-        return super().__call__(function)
-
-
-class inference_mode(no_grad):
-    """`no_grad` under PyTorch's other name; `inference_mode(False)` is `enable_grad`."""
-
-    def __new__(cls, mode: Any = True) -> Any:
-        return super().__new__(cls, mode if callable(mode) else None)
-
-    def __init__(self, mode: Any = True) -> None:
-        _GradMode.__init__(self, not mode)
 
 
 # Mutation log
@@ -354,11 +256,11 @@ def run_backward(
     Tensors and what the rules compute is recorded. `rules(node)` may return a function that runs instead of
     `node.plan.pull` (called with the cotangent and the node), or None: that is how one pass uses a different rule.
     """
-    mode = _grad_mode.set(create_graph)
+    before = recording.set(create_graph)  # under create_graph what the rules compute is recorded in its turn
     try:
         return _propagate(roots, retain_graph, create_graph, targets, rules)
     finally:
-        _grad_mode.reset(mode)
+        recording.reset(before)
 
 
 def _propagate(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab import graph
+from tinygrad_lab import grad_mode, graph
 from tinygrad_lab.tensor import Tensor, edge_of, wrap
 
 __all__ = ["Function", "FunctionContext", "once_differentiable"]
@@ -153,7 +153,7 @@ class _CallPlan:
         return tuple(restored)
 
     def pull(self, g: Any, saved: Any) -> tuple[Any, ...]:
-        recorded = graph.grad_enabled()
+        recorded = grad_mode.grad_enabled()
         cotangents = g.cotangents if isinstance(g, _Outputs) else {0: g}
         grads: list[Any] = []
         for i, (shape, dtype) in enumerate(self.outputs):
@@ -232,7 +232,7 @@ class Function:
         needs = tuple(isinstance(arg, Tensor) and arg._requires_grad for arg in args)
         ctx = FunctionContext(needs)
         separate = cls.setup_context is not Function.setup_context
-        with graph.no_grad():
+        with grad_mode.no_grad():
             result = cls.forward(*args) if separate else cls.forward(ctx, *args)
             if separate:
                 cls.setup_context(ctx, args, result)
@@ -243,7 +243,7 @@ class Function:
                 raise TypeError(
                     f"{cls.__name__}.forward: expected to return a Tensor or a tuple, got {type(output).__name__}"
                 )
-        if not (any(needs) and graph.grad_enabled()):
+        if not (any(needs) and grad_mode.grad_enabled()):
             return result
         outputs = [output for output in returned if isinstance(output, Tensor)]
         plan = _CallPlan(cls, ctx, args, outputs)
@@ -277,7 +277,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(backward)
     def checked(ctx: Any, *grad_outputs: Any) -> Any:
-        if graph.grad_enabled():
+        if grad_mode.grad_enabled():
             raise RuntimeError(
                 "trying to differentiate twice a function that was marked with @once_differentiable: its backward is "
                 "not recorded"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab import graph
+from tinygrad_lab import grad_mode
 from tinygrad_lab.autograd.gradients import grad
 from tinygrad_lab.tensor import Tensor, wrap
 
@@ -88,7 +88,7 @@ def vjp(
     >>> vjp(lambda x: x**2, Tensor([1.0, 2.0]), Tensor([1.0, 10.0]))[1]
     tensor([ 2., 40.])
     """
-    with graph.enable_grad():
+    with grad_mode.enable_grad():
         fresh, outputs, flat = _run(func, inputs, create_graph)
         result = _gradients(flat, fresh, _cotangents(v, flat, "output"), create_graph, strict)
     return _finished(outputs, create_graph), _finished(_like(inputs, result), create_graph)
@@ -104,7 +104,7 @@ def jvp(
     >>> jvp(lambda x: x**2, Tensor([1.0, 2.0]), Tensor([1.0, 10.0]))[1]
     tensor([ 2., 40.])
     """
-    with graph.enable_grad():
+    with grad_mode.enable_grad():
         fresh, outputs, flat = _run(func, inputs, create_graph)
         vectors = _cotangents(v, fresh, "input")
         u = tuple(wrap(np.zeros(tensor.shape, tensor.array.dtype)).requires_grad_() for tensor in flat)
@@ -124,7 +124,7 @@ def jacobian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, 
     """
     from tinygrad_lab.ops.joining import stack
 
-    with graph.enable_grad():
+    with grad_mode.enable_grad():
         fresh, outputs, flat = _run(func, inputs, create_graph)
         per_output = []
         for output in flat:
@@ -176,7 +176,7 @@ def vhp(
     func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
     """(func(inputs), v^T H) of a scalar function, without forming the Hessian: two backward passes."""
-    with graph.enable_grad():
+    with grad_mode.enable_grad():
         fresh, outputs, flat = _run(_scalar(func), inputs, create_graph)
         vectors = _cotangents(v, fresh, "input")
         first = _gradients(flat, fresh, (wrap(np.ones((), flat[0].array.dtype)),), True, strict)

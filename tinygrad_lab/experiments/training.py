@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinygrad_lab import graph, random, serialization
+from tinygrad_lab import grad_mode, random, serialization
 from tinygrad_lab.experiments.config import TrainingConfig
 from tinygrad_lab.nn import Module, functional
 from tinygrad_lab.tensor import Tensor
@@ -48,7 +48,7 @@ def evaluate(model: Module, dataset: TensorDataset, batch_size: int = 1000) -> t
     was_training = model.training
     model.eval()
     loss, correct = 0.0, 0
-    with graph.no_grad():
+    with grad_mode.no_grad():
         for x, y in DataLoader(dataset, batch_size=batch_size):
             logits = model(x)
             loss += functional.cross_entropy(logits, y, reduction="sum").item()

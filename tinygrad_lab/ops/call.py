@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab import dtypes, graph
+from tinygrad_lab import dtypes, grad_mode, graph
 from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["public_function", "registry", "source_of"]
@@ -247,7 +247,7 @@ def public_function(op: Any) -> Callable[..., Any]:
         "defaults": {name: parameter.default for name, parameter in op.signature.parameters.items()},
         "explain": explain,
         "forward": op.forward,
-        "grad_enabled": graph.grad_enabled,
+        "grad_enabled": grad_mode.grad_enabled,
         "mutations": graph.mutations,
         "ndarray": np.ndarray,
         "notify": notify,

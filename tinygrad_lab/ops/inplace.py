@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab import graph
+from tinygrad_lab import grad_mode, graph
 from tinygrad_lab.ops.declare import Composition, Op, registry
 from tinygrad_lab.ops.index import located, plain_index, setitem
 from tinygrad_lab.ops.shape import to_dtype
@@ -27,7 +27,7 @@ _clone: Any = registry["clone"]  # the identity: gives a tensor a new node witho
 
 def _check_writable(name: str, tensor: Tensor) -> None:
     """Refuse to change in place what a gradient is wanted of: a leaf, or a view of one."""
-    if not (tensor._requires_grad and graph.grad_enabled()):
+    if not (tensor._requires_grad and grad_mode.grad_enabled()):
         return
     source: Any = tensor if tensor.node is None else tensor.node
     while type(source) is graph.Node and source.op.view and source:
@@ -80,7 +80,7 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
     if result.node is not None:
         target.node, target._requires_grad = result.node, True
         number = result.node.number  # so the new node itself is not older than the change
-    elif graph.grad_enabled() and target.node is not None:
+    elif grad_mode.grad_enabled() and target.node is not None:
         # Overwritten with something that needs no gradient: still a computed tensor, whose gradient goes nowhere.
         target.node = graph.record(_clone.plan(0), (None,), (None,), target.array)
         number = target.node.number
@@ -114,7 +114,7 @@ def inplace_of(function: Callable[..., Any]) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         _check_writable(name, self)
         # Any op of a composition may save what is about to be overwritten: those get a copy.
-        operand = _clone.function(self) if composed and graph.grad_enabled() else self
+        operand = _clone.function(self) if composed and grad_mode.grad_enabled() else self
         return assign(name, self, function(operand, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
@@ -179,7 +179,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     array = self.array
     _check_memory("setitem", array)
     source = value if isinstance(value, Tensor) else wrap(np.asarray(value))
-    recording = graph.grad_enabled() and (self._requires_grad or source._requires_grad)
+    recording = grad_mode.grad_enabled() and (self._requires_grad or source._requires_grad)
     if not recording:
         part, rest = located(array, index)
         try:

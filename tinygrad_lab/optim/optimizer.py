@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab.dtypes import float64, get_default_dtype
-from tinygrad_lab.graph import enable_grad, mark_mutated
+from tinygrad_lab.grad_mode import enable_grad
+from tinygrad_lab.graph import mark_mutated
 from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["Optimizer"]
