@@ -54,9 +54,20 @@ def differences(
     return [_measure(point, k, np.random.default_rng([seed, k])) for k in range(len(point.origin))]
 
 
-def _full(point: Point, k: int, name: str, given: np.ndarray, rng: Any, rtol: float | None) -> ParameterResult:
+def _reach(x: np.ndarray, gradient: Any) -> float:
+    """How far f moves, by this gradient, if the element that it is most sensitive to moves by its natural step."""
+    given = np.asarray(gradient)
+    if given.shape != x.shape or given.size == 0 or given.dtype.kind not in "fiu":
+        return 0.0
+    products = np.abs(given.astype(np.float64)) * natural_scales(x, 1e-3)
+    return float(np.max(products, initial=0.0, where=np.isfinite(products)))
+
+
+def _full(
+    point: Point, k: int, name: str, given: np.ndarray, rng: Any, rtol: float | None, largest: float
+) -> ParameterResult:
     found = _measure(point, k, rng)
-    verdicts = judge(given, found, rtol)
+    verdicts = judge(given, found, rtol, largest)
     gradient = given.astype(np.float64)
     result = ParameterResult(name, given.shape, "full", overall(verdicts), gradient, found.value, found.error, verdicts)
     bad = np.flatnonzero((verdicts == WRONG) | (verdicts == UNCERTAIN))
@@ -111,6 +122,7 @@ def check_arrays(
         raise ValueError(f"got {len(arrays)} arrays and {len(gradients)} gradients: give one gradient per array")
     names = list(names) if names is not None else [f"input {k}" for k in range(len(arrays))]
     point = Point(f, arrays, masks)
+    largest = max((_reach(x, gradient) for x, gradient in zip(point.origin, gradients, strict=True)), default=0.0)
     results = []
     for k, (name, gradient) in enumerate(zip(names, gradients, strict=True)):
         given, shape = np.asarray(gradient), point.origin[k].shape
@@ -124,7 +136,7 @@ def check_arrays(
             problem = f"f is {point.f0} at this point: it has no derivative there"
             results.append(ParameterResult(name, shape, "full", "uncertain", given, problem=problem))
         elif mode == "fast" or (mode == "auto" and given.size > FULL_SIZE):
-            results.append(FastCheck(point, k, name, given, rng, rtol).run())
+            results.append(FastCheck(point, k, name, given, rng, rtol, largest).run())
         else:
-            results.append(_full(point, k, name, given, rng, rtol))
+            results.append(_full(point, k, name, given, rng, rtol, largest))
     return CheckResult(results, point.evaluations, point.f0, point.notes)

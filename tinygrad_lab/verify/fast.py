@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab.verify.judging import PRECISION, Differences, judge, overall
+from tinygrad_lab.verify.judging import PRECISION, Differences, judge, negligible, overall
 from tinygrad_lab.verify.point import Point, natural_scales, random_signs
 from tinygrad_lab.verify.results import KINK, OK, UNCERTAIN, VERDICTS, WRONG, Entry, ParameterResult
 from tinygrad_lab.verify.slopes import Slope, slope
@@ -25,10 +25,12 @@ HALVINGS = 100  # of a direction that disagrees, at most; a million elements tak
 class FastCheck:
     """The check of one parameter: `run` does it all."""
 
-    def __init__(self, point: Point, k: int, name: str, given: np.ndarray, rng: Any, rtol: float | None) -> None:
+    def __init__(
+        self, point: Point, k: int, name: str, given: np.ndarray, rng: Any, rtol: float | None, largest: float
+    ) -> None:
         self.point, self.k, self.name, self.rng = point, k, name, rng
         self.rtol = PRECISION.get(given.dtype.name, 1e-8) if rtol is None else rtol
-        self.given = given
+        self.given, self.largest = given, largest
         self.gradient = given.astype(np.float64)
         self.noise = point.noise(k, natural_scales(point.origin[k], 0.1), rng)
 
@@ -52,7 +54,10 @@ class FastCheck:
             return (KINK if off <= allowed else WRONG), expected, found, off - allowed
         if off > allowed:
             return WRONG, expected, found, off - allowed
-        return (UNCERTAIN if 10 * found.error > 0.01 * size and size > 0 else OK), expected, found, off - allowed
+        unsure = 10 * found.error > 0.01 * size
+        if unsure and negligible(float(np.linalg.norm(products)), found.error, self.point.f0, self.largest):
+            unsure = False
+        return (UNCERTAIN if unsure else OK), expected, found, off - allowed
 
     def run(self) -> ParameterResult:
         result = ParameterResult(self.name, self.given.shape, "fast", "ok", gradient=self.gradient)
@@ -125,7 +130,7 @@ class FastCheck:
         columns = (s.value / scale, s.error / scale, s.kind, s.left / scale, s.right / scale, s.branches, scale)
         one = [np.full(1, column) for column in columns]
         index = tuple(int(j) for j in np.unravel_index(i, self.given.shape))
-        verdict = judge(self.given[index].reshape(1), Differences(self.point.f0, *one), self.rtol)[0]
+        verdict = judge(self.given[index].reshape(1), Differences(self.point.f0, *one), self.rtol, self.largest)[0]
         if verdict in (OK, KINK):
             return None
         return Entry(

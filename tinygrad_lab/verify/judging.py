@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab.verify.results import KINK, OK, UNCERTAIN, WRONG
-from tinygrad_lab.verify.slopes import EPS
 
-__all__ = ["PRECISION", "Differences", "judge", "overall"]
+__all__ = ["PRECISION", "Differences", "judge", "negligible", "overall"]
 
 # What a gradient that was computed in this precision may be off by, relative to its size.
 PRECISION = {"float64": 1e-8, "float32": 1e-5, "float16": 2e-2}
@@ -33,7 +32,7 @@ class Differences:
     scales: np.ndarray
 
 
-def judge(gradient: Any, found: Differences, rtol: float | None = None) -> np.ndarray:
+def judge(gradient: Any, found: Differences, rtol: float | None = None, largest: float = 0.0) -> np.ndarray:
     """The verdict on every element of a gradient, as numbers: 0 ok, 1 wrong, 2 kink (and acceptable), 3 uncertain.
 
     ok         |g - D| <= 10 err + rtol max(|D|, 1e-3 m), where m is the median of |D| that are not 0
@@ -41,6 +40,7 @@ def judge(gradient: Any, found: Differences, rtol: float | None = None) -> np.nd
     kink       g lies between the one-sided slopes; outside it is wrong, or uncertain where several branches switch at
                once (then the slopes do not bound the subgradients)
     rtol       default by the gradient's dtype: 1e-8, for float32 1e-5, for float16 2e-2
+    largest    of all gradients of f, times the natural step: what a gradient is small against (see `negligible`)
     """
     given = np.asarray(gradient)
     rtol = PRECISION.get(given.dtype.name, 1e-8) if rtol is None else rtol
@@ -60,8 +60,7 @@ def judge(gradient: Any, found: Differences, rtol: float | None = None) -> np.nd
         off = np.abs(g - d)
         verdicts = np.where(off <= allowed, OK, WRONG)
         unsure = 10 * error > 0.01 * np.maximum(np.maximum(size, np.abs(g)), 0.1 * rms)
-        # Zero to the last bit of f, and differences say the same: there is nothing to resolve.
-        zero = (np.abs(g) * found.scales <= 4 * EPS * abs(found.f0)) & (error * found.scales <= 1e-9 * abs(found.f0))
+        zero = negligible(np.abs(g) * found.scales, error * found.scales, found.f0, largest)
         verdicts[unsure & ~zero & (off <= allowed)] = UNCERTAIN
         low, high = np.minimum(found.left, found.right), np.maximum(found.left, found.right)
         slack = 10 * error + rtol * np.maximum(np.abs(low), np.abs(high))
@@ -73,6 +72,14 @@ def judge(gradient: Any, found: Differences, rtol: float | None = None) -> np.nd
     steep = (found.kind == "edge") & (error > 0.01 * size)  # sqrt at 0: the slope has no limit
     verdicts[steep] = UNCERTAIN
     return verdicts.astype(np.int64)
+
+
+def negligible(gradient: Any, error: Any, f0: float, largest: float) -> Any:
+    """Zero for all that can be known: exactly, or (like a bias before batch norm) but for rounding of other gradients.
+
+    Then the error estimate has nothing to be compared with: it is enough that it is small for f, or beside `largest`.
+    """
+    return ((gradient == 0) & (error <= 1e-9 * abs(f0))) | ((gradient <= 1e-12 * largest) & (error <= 1e-6 * largest))
 
 
 def overall(verdicts: np.ndarray) -> str:
