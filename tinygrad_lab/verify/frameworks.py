@@ -36,7 +36,7 @@ class Framework:
     def read(self, value: Any) -> np.ndarray:
         return np.asarray(value)
 
-    def wants_gradient(self, value: Any) -> bool:
+    def is_floating(self, value: Any) -> bool:
         return self.read(value).dtype.kind == "f"
 
     def gradients(self, call: Call, arrays: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -130,13 +130,23 @@ class Torch(Framework):
 
 
 class Jax(Framework):
-    """Without its x64 mode JAX computes in float32: differences then see float32's noise, and are judged with it."""
+    """Runs in JAX's x64 mode, which otherwise computes in float32."""
 
     name = "JAX"
     automatic = True
 
     def make(self, array: np.ndarray, leaf: bool = False) -> Any:
         return sys.modules["jax"].numpy.asarray(array)
+
+    def is_floating(self, value: Any) -> bool:
+        return (value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype).kind == "f"  # also while traced
+
+    @contextmanager
+    def repeatable(self) -> Iterator[Callable[[], None]]:
+        jax = sys.modules["jax"]
+        x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+        with x64(True):
+            yield lambda: None
 
     def gradients(self, call: Call, arrays: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> list[np.ndarray]:
         jax = sys.modules["jax"]
@@ -170,4 +180,4 @@ def outputs_of(value: Any, framework: Framework) -> list[Any]:
         return [output for item in value for output in outputs_of(item, framework)]
     if value is None:
         return []
-    return [value] if framework.read(value).dtype.kind == "f" else []
+    return [value] if framework.is_floating(value) else []

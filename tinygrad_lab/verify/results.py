@@ -90,8 +90,9 @@ class ParameterResult:
         head = f"{self.name} {self.shape}: "
         if self.problem:
             return head + self.problem
-        unit = " directions" if self.mode == "fast" else ""
-        return head + (", ".join(f"{n}{unit} {name}" for name, n in self.counts().items()) or "nothing to check")
+        unit = "" if self.mode == "full" else " direction"
+        counts = [f"{n}{unit}{'s' if unit and n != 1 else ''} {name}" for name, n in self.counts().items()]
+        return head + (", ".join(counts) or "nothing to check")
 
 
 @dataclass

@@ -51,7 +51,7 @@ class FunctionTarget:
             isinstance(value, float)
             or hasattr(value, "dtype")
             or (not self.framework.automatic and isinstance(value, list))
-        ) and self.framework.read(value).dtype.kind == "f"
+        ) and self.framework.is_floating(value)
 
     def name(self, names: Sequence[str] | None) -> None:
         if names is not None:
