@@ -1,10 +1,29 @@
 """Checking gradients of any function, and explaining wrong ones. Nothing in the core knows it."""
 
 from tinygrad_lab.verify.checking import check_arrays
-from tinygrad_lab.verify.results import CheckResult
 from tinygrad_lab.verify.diagnosis import Diagnosis, diagnose
+from tinygrad_lab.verify.differences import NumericalGradient, StepSizeStudy, numerical_gradient, step_size_study
+from tinygrad_lab.verify.functions import gradcheck
 from tinygrad_lab.verify.mistakes import catalogue, mistake
 from tinygrad_lab.verify.replay import Edit
+from tinygrad_lab.verify.results import CheckResult
+from tinygrad_lab.verify.taylor import TaylorTest, taylor_test
 from tinygrad_lab.verify.texts import explain
 
-__all__ = ["CheckResult", "Diagnosis", "Edit", "catalogue", "check_arrays", "diagnose", "explain", "mistake"]
+__all__ = [
+    "CheckResult",
+    "Diagnosis",
+    "Edit",
+    "NumericalGradient",
+    "StepSizeStudy",
+    "TaylorTest",
+    "catalogue",
+    "check_arrays",
+    "diagnose",
+    "explain",
+    "gradcheck",
+    "mistake",
+    "numerical_gradient",
+    "step_size_study",
+    "taylor_test",
+]
