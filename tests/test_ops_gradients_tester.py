@@ -1,4 +1,7 @@
-"""The gradient check, checked: a slightly wrong rule of any op must be found."""
+"""The gradient tests, tested: mistakes of shape and sum, and a wrong second derivative, must be found.
+
+test_verify_mutants.py spoils the rules of every op.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import inspect
 
 import numpy as np
 import pytest
-from op_cases import Case, entries, value_and_gradients
+from op_cases import Case
 from test_ops_gradients import check_gradient
 from test_ops_gradients import test_second_derivative_against_differences as check_second_derivative
 
@@ -41,37 +44,9 @@ def mutant(op: Op, argument: str, change) -> Op:
     )
 
 
-def telling_case(op: Op, argument: str) -> Case | None:
-    """A sample in which the gradient of `argument` is not 0."""
-    for i, sample in enumerate(op.samples):
-        found = value_and_gradients(Case(op, sample, i).call())[1]
-        if any(path[0] == argument and np.abs(gradient).max(initial=0) > 1e-3 for path, gradient in found.items()):
-            return Case(op, sample, i)
-    return None
-
-
-RULES = [(entry, argument) for entry in entries() if isinstance(entry, Op) for argument in entry.rules]
-ZERO_GRADIENT = {"floor", "ceil", "round", "trunc", "sign"}  # their derivative is 0 wherever it exists
-
-
-@pytest.mark.parametrize(("op", "argument"), RULES, ids=lambda value: getattr(value, "name", value))
-def test_a_slightly_wrong_rule_is_found(op, argument):
-    case = telling_case(op, argument)
-    if case is None:
-        assert op.name in ZERO_GRADIENT, "no sample has a gradient other than 0 for this argument: its rule is untested"
-        return
-    factor = 2.0 if op.name == "to_dtype" else 1.001  # differences of its float32 values are accurate to 1e-2 only
-    wrong = [lambda part: part * factor]
-    if op.name in ("mul", "matmul", "sum"):
-        wrong.append(lambda part: -part)
-    for change in wrong:
-        with pytest.raises(AssertionError, match="off by"):
-            check_gradient(Case(mutant(op, argument, change), case.sample, case.index))
-
-
 def test_the_unchanged_copy_passes():
     op = registry["mul"]
-    assert check_gradient(Case(mutant(op, "other", lambda part: part), op.samples[0], 0)) == 24
+    check_gradient(Case(mutant(op, "other", lambda part: part), op.samples[0], 0))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +67,7 @@ def test_mistakes_of_shape_and_sum_are_found(name, argument, change):
         "sum": Sample(normal(3, 4)),
     }
     check_gradient(Case(op, samples[name], 0))
-    with pytest.raises(AssertionError, match="off by"):
+    with pytest.raises(AssertionError, match="WRONG GRADIENT"):
         check_gradient(Case(mutant(op, argument, change), samples[name], 0))
 
 
