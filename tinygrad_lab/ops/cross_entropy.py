@@ -23,18 +23,37 @@ _UNSIGNED = {np.dtype(f"{sign}{size}"): np.dtype(f"u{size}") for sign in "iu" fo
 
 def check_labels(name, input, target, weight, ignore_index):
     """Refuse labels of the wrong dtype, shape or range. Returns whether some are to be ignored."""
-    classes_at = _class_axis(input.shape)
+    shape = input.shape
+    expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    classes = shape[_class_axis(shape)] if shape else 0
+    wrong_weight = weight is not None and weight.shape != (classes,)
+    if target.dtype.kind not in "iu" or target.shape != expected or not shape or wrong_weight:
+        _refuse(name, input, target, weight, expected, classes)
+    if not target.size:
+        return False
+    # As unsigned numbers negative labels are huge: one pass finds both kinds of label out of range.
+    out_of_range = np.maximum.reduce(target.view(_UNSIGNED[target.dtype]), axis=None) >= classes
+    if out_of_range:
+        bad = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
+        if bad.size:
+            raise IndexError(
+                f"{name}: Target {bad.flat[0]} is out of bounds: labels must lie in [0, {classes - 1}] for an input of "
+                f"shape {shape} (or equal ignore_index={ignore_index})"
+            )
+    return out_of_range or 0 <= ignore_index < classes
+
+
+def _refuse(name, input, target, weight, expected, classes):
+    """Raise the error for labels or weights that do not fit."""
     if input.ndim == 0:
         raise RuntimeError(
             f"{name}: the input must have a class dimension: shape (C), (N, C) or (N, C, d1, ...), got a scalar"
         )
-    classes = input.shape[classes_at]
     if target.dtype.kind not in "iu":
         raise RuntimeError(
             f"{name}: expected integer class labels (int64), but the target is {target.dtype} with shape "
             f"{target.shape}: use target.long(), or give probabilities of the same shape as the input, {input.shape}"
         )
-    expected = input.shape[:classes_at] + input.shape[classes_at + 1 :]
     if target.shape != expected:
         if target.ndim == input.ndim and target.shape == input.shape:
             hint = "; is it one-hot? Then give labels, target.argmax(1), or floating probabilities"
@@ -51,19 +70,6 @@ def check_labels(name, input, target, weight, ignore_index):
         )
     if weight is not None and weight.shape != (classes,):
         raise RuntimeError(f"{name}: weight must have one entry per class, shape ({classes},), got {weight.shape}")
-    if not target.size:
-        return False
-    # As unsigned numbers negative labels are huge: one pass finds both kinds of label out of range.
-    unsigned = target.view(_UNSIGNED[target.dtype])
-    out_of_range = unsigned.max() >= classes
-    if out_of_range:
-        bad = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
-        if bad.size:
-            raise IndexError(
-                f"{name}: Target {bad.flat[0]} is out of bounds: labels must lie in [0, {classes - 1}] for an input of "
-                f"shape {input.shape} (or equal ignore_index={ignore_index})"
-            )
-    return out_of_range or 0 <= ignore_index < classes
 
 
 def check_reduction(name, reduction):
@@ -106,7 +112,7 @@ def _total(losses, share, reduction, shape):
         losses = losses * share.reshape(-1)
     if reduction == "none":
         return losses.reshape(shape)
-    total = np.add.reduce(losses)
+    total = ones(losses.size, losses.dtype).dot(losses)
     return total if isinstance(share, np.ndarray) else total * losses.dtype.type(share)
 
 
@@ -181,27 +187,27 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
     ignores = check_labels("cross_entropy", input, target, weight, ignore_index)
     z = _class_rows(input)
     classes, positions = z.shape
-    weighted = ignores or weight is not None or not positions
-    if weighted:
+    elements = z.reshape(-1)  # a view, in which a label is one index
+    if ignores or weight is not None or not positions:
         share = _shares(input.dtype, target, weight, ignore_index, reduction)
-        flat = np.maximum(target, 0).reshape(-1) * positions + counting(positions)
+        at = np.maximum(target, 0).reshape(-1) * positions + counting(positions)
     else:
         share = 1.0 / positions if reduction == "mean" else 1.0
-        flat = target.reshape(-1) * positions + counting(positions)
+        at = target.reshape(-1) * positions + counting(positions)
     z -= np.maximum.reduce(z, axis=0, initial=-np.inf)
-    picked = z.take(flat)
+    picked = elements[at]
     np.exp(z, out=z)
     total = ones(classes, z.dtype).dot(z)
     value = _total(np.log(total) - picked, share, reduction, target.shape)
     # From here on z becomes the derivative: share * (softmax - onehot), which is all that the rule needs.
     if isinstance(share, np.ndarray):
         z /= total
-        z.put(flat, z.take(flat) - 1)
+        elements[at] -= 1
         z *= share.reshape(-1)
     else:
         total *= z.dtype.type(1 / share)
         z /= total
-        z.put(flat, z.take(flat) - z.dtype.type(share))
+        elements[at] -= np.array(share, z.dtype)
     return value, _from_class_rows(z, input.shape)
 
 

@@ -167,11 +167,8 @@ def linear(input, weight, bias=None):
     >>> F.linear(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]]), torch.tensor([10.0, 20.0]))
     tensor([[13., 22.]])
     """
-    if (
-        weight.ndim != 2
-        or input.shape[-1:] != weight.shape[1:]
-        or (bias is not None and bias.shape != weight.shape[:1])
-    ):
+    shape, wanted = input.shape, weight.shape
+    if len(wanted) != 2 or not shape or shape[-1] != wanted[1] or (bias is not None and bias.shape != wanted[:1]):
         raise RuntimeError(
             f"linear: input {input.shape}, weight {weight.shape} and bias {None if bias is None else bias.shape} "
             f"do not fit: the last size of the input must be the weight's second (in_features), the bias's size "
@@ -181,7 +178,7 @@ def linear(input, weight, bias=None):
         raise RuntimeError(
             f"linear: input is {input.dtype} but weight is {weight.dtype}: convert one (x.float(), model.double())"
         )
-    if weight.size > 2**15 and input.ndim == 2 and len(input) < len(weight):
+    if weight.size > 2**15 and len(shape) == 2 and shape[0] < wanted[0]:
         # BLAS multiplies a wide weight a fifth faster from the left, which pays for turning the result around.
         y = np.ascontiguousarray(weight.dot(input.T).T)
     else:
