@@ -507,3 +507,9 @@ X, SQUARE, IMAGE, KERNEL = lab.ones(3, 4), lab.ones(3, 3), lab.ones(2, 3, 5, 5),
 def test_errors(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
+
+
+@pytest.mark.parametrize("options", [{"ceil_mode": True}, {"padding": 1, "count_include_pad": False}])
+def test_the_average_of_integers_is_that_of_equal_floats(options: dict[str, object]) -> None:
+    x = lab.arange(25).reshape(1, 1, 5, 5)
+    assert F.avg_pool2d(x, 2, **options).tolist() == F.avg_pool2d(x.float(), 2, **options).tolist()

@@ -196,14 +196,17 @@ class Trace:
 
             def pull(g: Any, node: graph.Node) -> tuple[Any, ...]:
                 values = self.values_for_rules(step)
-                results = []
-                for argument, edge in zip(node.op.differentiable, node, strict=True):
+
+                def run(argument: str) -> Any:
                     rule = chosen[argument] or node.op.rules[argument]
-                    asked = parameter_names(rule)[1:]
-                    results.append(
-                        None if edge is None else np.asarray(rule(g, **{name: values[name] for name in asked}))
-                    )
-                return tuple(results)
+                    return rule(g, **{name: values[name] for name in parameter_names(rule)[1:]})
+
+                if node.op.sequence:
+                    results = run(node.op.differentiable[0])
+                else:
+                    pairs = zip(node.op.differentiable, node, strict=True)
+                    results = [None if edge is None else run(argument) for argument, edge in pairs]
+                return tuple(None if result is None else np.asarray(result) for result in results)
 
             return pull
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -87,7 +88,10 @@ class Composition(_Declared):
 def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's parameters. `inspect.signature` takes ten times as long, and there are 400 rules."""
     if hasattr(function, "op"):
-        return function.op.arguments
+        names: tuple[str, ...] = function.op.arguments
+        return names
+    if type(function) is not types.FunctionType or hasattr(function, "__wrapped__"):
+        return tuple(inspect.signature(function).parameters)
     code = function.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 

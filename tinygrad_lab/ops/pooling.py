@@ -227,6 +227,8 @@ def avg_pool2d(
         raise RuntimeError(f"avg_pool2d: expected input of shape (N, C, H, W) or (C, H, W), got {tuple(input.shape)}")
     if divisor_override == 0:
         raise RuntimeError("avg_pool2d: divisor must be not zero, got divisor_override=0")
+    if getattr(input, "array", input).dtype.kind != "f":
+        input = input * 1.0  # an average of integers is a float
     sums = window_sum(input, kernel_size, stride, padding, ceil_mode)
     kernel, sides = pair("avg_pool2d", "kernel_size", kernel_size), pair("avg_pool2d", "padding", padding)
     if divisor_override is not None:
