@@ -38,7 +38,12 @@ def test_a_trace_follows_the_graph_with_names_values_and_gradients(network) -> N
     loss = F.cross_entropy(logits, y)
     trace = Trace(loss, names={**dict(model.named_parameters()), "logits": logits})
     assert [step.name for step in trace.steps if step.is_leaf] == ["0.weight", "0.bias", "2.weight", "2.bias"]
-    assert [step.op.name for step in trace.steps if not step.is_leaf] == ["linear", "relu", "linear", "label_cross_entropy"]
+    assert [step.op.name for step in trace.steps if not step.is_leaf] == [
+        "linear",
+        "relu",
+        "linear",
+        "label_cross_entropy",
+    ]
     for step in trace.steps:
         assert all(operand.index < step.index for _, operand in step.inputs)
     np.testing.assert_array_equal(trace.value(trace.step(logits)), logits.detach().numpy())
@@ -68,7 +73,12 @@ def test_values_that_a_backward_pass_freed_are_none_and_structure_stays(network)
     loss = F.cross_entropy(model(x), y)
     loss.backward()
     trace = Trace(loss)
-    assert [step.op.name for step in trace.steps if not step.is_leaf] == ["linear", "relu", "linear", "label_cross_entropy"]
+    assert [step.op.name for step in trace.steps if not step.is_leaf] == [
+        "linear",
+        "relu",
+        "linear",
+        "label_cross_entropy",
+    ]
     assert trace.value(trace.step(loss)) is None
     assert trace.value(trace.step(model[0].weight)) is model[0].weight.array
 
