@@ -1,4 +1,4 @@
-"""Anomaly mode names where the first NaN or Inf came from: op, operand, index, value, shape, and the line of this file."""
+"""Anomaly mode names where the first NaN or Inf came from: op, operand, index, value, shape, and the user's line."""
 
 from __future__ import annotations
 

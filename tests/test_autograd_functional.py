@@ -138,7 +138,7 @@ def test_needs_input_grad_several_outputs_and_arguments_that_are_no_tensors() ->
         @staticmethod
         def backward(ctx, g_product, g_sum, g_largest):
             seen.append(ctx.needs_input_grad)
-            x, w = ctx.saved_tensors
+            _, w = ctx.saved_tensors
             return g_product * w * ctx.k + g_sum, None, None
 
     x, w = lab.tensor([1.0, 2.0], requires_grad=True), lab.tensor([5.0, 7.0])
@@ -204,7 +204,7 @@ def test_a_function_frees_what_it_saved_guards_it_and_leaves_no_cycle() -> None:
         y.sum().backward()
     y = Cube.apply(x)
     y.sum().backward()
-    with pytest.raises(RuntimeError, match="Cube: trying to go backward .* second time"):
+    with pytest.raises(RuntimeError, match=r"Cube: trying to go backward .* second time"):
         y.sum().backward()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Rules are data: a program outside the core lists ops, runs a rule alone, follows a graph and replaces rules in a pass."""
+"""Rules are data: a program outside the core lists ops, runs a rule alone, follows a graph, and replaces rules."""
 
 from __future__ import annotations
 
