@@ -47,7 +47,7 @@ def op_samples(*names: str, kinds: tuple[type, ...] = (Op, Composition)) -> list
     for name in names:
         if name not in registry:
             raise ValueError(f"op_samples: there is no op '{name}'; tinygrad_lab.ops.declare.registry lists all")
-    wanted = [registry[name] for name in names] if names else entries()
+    wanted: list[Op | Composition] = [registry[name] for name in names] if names else entries()
     return [
         OpSample(entry, sample, i)
         for entry in wanted

@@ -55,7 +55,7 @@ def assert_gradients(
     options = {"mode": mode, "outputs": outputs, "names": names, "seed": seed, "rtol": rtol}
     result = gradcheck(f, inputs, gradient, **options)  # type: ignore[arg-type]
     if not result:
-        defaults = assert_gradients.__kwdefaults__
+        defaults = assert_gradients.__kwdefaults__ or {}
         chosen = {name: value for name, value in options.items() if value != defaults[name]}
         raise WrongGradient("\n".join([result.report(), *_reproduced(f, inputs, gradient, chosen)]), result)
 
