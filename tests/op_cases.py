@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab import grad_mode, graph
+from tinygrad_lab.autograd.gradients import seeds
 from tinygrad_lab.ops.declare import Composition, Op
-from tinygrad_lab.tensor import Tensor, edge_of, seeds
+from tinygrad_lab.tensor import Tensor, edge_of
 from tinygrad_lab.verify.op_samples import Call, entries, flat, op_samples
 from tinygrad_lab.verify.op_samples import OpSample as Case
 

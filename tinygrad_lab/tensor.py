@@ -1,8 +1,8 @@
 """The Tensor: a light handle on an array, its gradient, and the node that made it.
 
 What this file lets you do: hold an array, ask what it is (shape, dtype, leaf or not), mark it as requiring a gradient,
-start a backward pass, read it out to NumPy or Python. Operations are not here: each is declared under `ops/`, and its
-declaration adds the method. This file knows `graph` and `dtypes`, and no op.
+read it out to NumPy or Python. Operations are not here: each is declared under `ops/`, and its declaration adds the
+method; `backward` comes with `autograd.gradients`. This file knows `graph` and `dtypes`, and no op.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from tinygrad_lab import dtypes, graph
+from tinygrad_lab.hooks import RemovableHandle, Watch
 
-__all__ = ["Tensor", "backward", "wrap"]
+__all__ = ["Tensor", "wrap"]
 
 
 class Tensor:
@@ -43,10 +44,11 @@ class Tensor:
     node: graph.Node | None
     _requires_grad: bool
     _grad: Tensor | None
-    _watch: _Watch | None
+    _watch: Watch | None
 
     # The operators, which come with their ops, for type checkers and editors. (Methods are Any to them: see
     # __getattr__.)
+    backward: Callable[..., None]
     __getitem__: Callable[..., Tensor]
     __setitem__: Callable[..., None]
     __add__: Callable[..., Tensor]
@@ -247,11 +249,11 @@ class Tensor:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         return RemovableHandle(self._watched().hooks, hook)
 
-    def _watched(self) -> _Watch:
+    def _watched(self) -> Watch:
         holder, name = (self, "_watch") if self.node is None else (self.node, "watch")
         found = getattr(holder, name)
         if found is None:
-            found = _Watch()
+            found = Watch(wrap)
             setattr(holder, name, found)
         return found
 
@@ -267,26 +269,6 @@ class Tensor:
         else:
             np.add(self._grad.array, gradient.array, out=self._grad.array)
             graph.mark_mutated(self._grad.array)
-
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:
-        """Compute the gradient of this tensor with respect to every leaf it depends on, and add it to their `.grad`.
-
-        gradient      cotangent, same shape as this tensor; may be left out for a tensor with one element (it is 1)
-        retain_graph  keep saved values, so that a second pass may follow; default: the value of `create_graph`
-        create_graph  record the pass itself, so that gradients can be differentiated again
-        inputs        accumulate into these leaves only
-
-        RuntimeError if nothing was recorded, if `gradient` is missing or misshapen, if saved values were freed by an
-        earlier pass or changed in place.
-        Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
-        """
-        backward([self], [gradient], retain_graph, create_graph, inputs)
 
     def detach(self) -> Tensor:
         """The same values in the same memory, without the history: a leaf that requires no gradient."""
@@ -411,50 +393,6 @@ class Tensor:
         raise AttributeError(f"'Tensor' object has no attribute '{name}'{hint}")
 
 
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook away; as a `with` block, at its end."""
-
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
-        self.hooks = hooks
-        self.key = next(graph.numbers)
-        hooks[self.key] = hook
-
-    def remove(self) -> None:
-        self.hooks.pop(self.key, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
-class _Watch:
-    """Hooks and retained gradient of one tensor."""
-
-    def __init__(self) -> None:
-        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] = {}
-        self.retains = False
-        self.grad: Tensor | None = None
-
-    def see(self, cotangent: Any) -> Any:
-        """Run the hooks on a complete cotangent (array or Tensor), keep it if asked to, and return what goes on."""
-        gradient = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent))
-        for hook in tuple(self.hooks.values()):
-            replaced = hook(gradient)
-            if replaced is not None:
-                if not isinstance(replaced, Tensor) or replaced.shape != gradient.shape:
-                    got = replaced.shape if isinstance(replaced, Tensor) else type(replaced).__name__
-                    raise RuntimeError(
-                        f"a tensor hook must return None or a Tensor of shape {gradient.shape}, got {got}"
-                    )
-                gradient = replaced
-        if self.retains:
-            kept = gradient if gradient._requires_grad else wrap(gradient.array.copy())
-            self.grad = kept if self.grad is None else self.grad + kept
-        return gradient if isinstance(cotangent, Tensor) else gradient.array
-
-
 _new = object.__new__
 
 
@@ -478,73 +416,3 @@ def _copy_leaf(cls: type[Tensor], array: np.ndarray, requires_grad: bool, grad: 
 def edge_of(tensor: Tensor) -> Any:
     """Where a gradient of `tensor` goes: to its node, or to itself if it is a leaf."""
     return tensor if tensor.node is None else tensor.node
-
-
-def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> list[tuple[Any, Any]]:
-    """The roots of a backward pass: (edge, cotangent) pairs, checked, with 1 for a missing scalar cotangent."""
-    roots = []
-    for tensor, gradient in zip(tensors, gradients, strict=True):
-        if not tensor._requires_grad:
-            raise RuntimeError(
-                f"element 0 of tensors does not require grad and does not have a grad_fn: nothing was recorded for "
-                f"this tensor of shape {tensor.shape}. Make the parameters with requires_grad=True, and compute the "
-                f"loss outside no_grad() and without detach() or numpy()"
-            )
-        if gradient is None:
-            if tensor.array.size != 1:
-                raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs, this one has shape {tensor.shape}: "
-                    f"reduce it (.sum() or .mean()) or pass gradient=, a tensor of that shape"
-                )
-            gradient = np.array(1, tensor.array.dtype)
-            if tensor.array.ndim:
-                gradient = gradient.reshape(tensor.shape)
-        else:
-            if not isinstance(gradient, (Tensor, np.ndarray)):
-                raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
-            if gradient.shape != tensor.shape:
-                raise RuntimeError(
-                    f"Mismatch in shape: the gradient has shape {gradient.shape} and the output has shape "
-                    f"{tensor.shape}; they must be equal"
-                )
-            gradient = gradient if create_graph or isinstance(gradient, np.ndarray) else gradient.array
-        if create_graph and isinstance(gradient, np.ndarray):
-            gradient = wrap(gradient)
-        roots.append((edge_of(tensor), gradient))
-    return roots
-
-
-def backward(
-    tensors: Any,
-    grad_tensors: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    inputs: Any = None,
-) -> None:
-    """`Tensor.backward` for several outputs at once: gradients of the sum of `tensors`, each weighted by its cotangent.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.backward.html
-    """
-    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    if grad_tensors is None:
-        grad_tensors = [None] * len(tensors)
-    elif isinstance(grad_tensors, Tensor):
-        grad_tensors = [grad_tensors]
-    targets = None
-    if inputs is not None:
-        chosen = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        if not chosen:
-            raise RuntimeError("'inputs' argument to backward() cannot be empty")
-        for leaf in chosen:
-            if leaf.node is not None or not leaf._requires_grad:
-                why = "has requires_grad=False" if leaf.node is None else f"was computed by {leaf.node.op.name}"
-                raise RuntimeError(
-                    f"backward(inputs=...) accumulates into leaves that require a gradient; one of shape {leaf.shape} "
-                    f"{why}. For others use autograd.grad(outputs, inputs)"
-                )
-        targets = set(chosen)
-    roots = seeds(tensors, list(grad_tensors), create_graph)
-    retain = create_graph if retain_graph is None else retain_graph
-    arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=targets)
-    for leaf, gradient in arrived.items():
-        leaf.accumulate_grad(gradient)

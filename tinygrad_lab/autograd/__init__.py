@@ -5,10 +5,9 @@ from typing import Any
 from tinygrad_lab.autograd import functional
 from tinygrad_lab.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from tinygrad_lab.autograd.function import Function, once_differentiable
-from tinygrad_lab.autograd.gradients import grad
+from tinygrad_lab.autograd.gradients import backward, grad
 from tinygrad_lab.autograd.trace import Step, Trace
 from tinygrad_lab.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
-from tinygrad_lab.tensor import backward
 
 __all__ = [
     "Function",

@@ -1,4 +1,4 @@
-"""Gradients as values: `grad` returns what `backward` would leave in `.grad`."""
+"""Backward passes: `backward` leaves gradients in `.grad`, `grad` returns them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,104 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab import graph
-from tinygrad_lab.tensor import Tensor, edge_of, seeds, wrap
+from tinygrad_lab.tensor import Tensor, edge_of, wrap
 
-__all__ = ["grad"]
+__all__ = ["backward", "grad", "seeds"]
+
+
+def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> list[tuple[Any, Any]]:
+    """The roots of a backward pass: (edge, cotangent) pairs, checked, with 1 for a missing scalar cotangent."""
+    roots = []
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        if not tensor._requires_grad:
+            raise RuntimeError(
+                f"element 0 of tensors does not require grad and does not have a grad_fn: nothing was recorded for "
+                f"this tensor of shape {tensor.shape}. Make the parameters with requires_grad=True, and compute the "
+                f"loss outside no_grad() and without detach() or numpy()"
+            )
+        if gradient is None:
+            if tensor.array.size != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs, this one has shape {tensor.shape}: "
+                    f"reduce it (.sum() or .mean()) or pass gradient=, a tensor of that shape"
+                )
+            gradient = np.array(1, tensor.array.dtype)
+            if tensor.array.ndim:
+                gradient = gradient.reshape(tensor.shape)
+        else:
+            if not isinstance(gradient, (Tensor, np.ndarray)):
+                raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+            if gradient.shape != tensor.shape:
+                raise RuntimeError(
+                    f"Mismatch in shape: the gradient has shape {gradient.shape} and the output has shape "
+                    f"{tensor.shape}; they must be equal"
+                )
+            gradient = gradient if create_graph or isinstance(gradient, np.ndarray) else gradient.array
+        if create_graph and isinstance(gradient, np.ndarray):
+            gradient = wrap(gradient)
+        roots.append((edge_of(tensor), gradient))
+    return roots
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """`Tensor.backward` for several outputs at once: gradients of the sum of `tensors`, each weighted by its cotangent.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.backward.html
+    """
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if grad_tensors is None:
+        grad_tensors = [None] * len(tensors)
+    elif isinstance(grad_tensors, Tensor):
+        grad_tensors = [grad_tensors]
+    targets = None
+    if inputs is not None:
+        chosen = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if not chosen:
+            raise RuntimeError("'inputs' argument to backward() cannot be empty")
+        for leaf in chosen:
+            if leaf.node is not None or not leaf._requires_grad:
+                why = "has requires_grad=False" if leaf.node is None else f"was computed by {leaf.node.op.name}"
+                raise RuntimeError(
+                    f"backward(inputs=...) accumulates into leaves that require a gradient; one of shape {leaf.shape} "
+                    f"{why}. For others use autograd.grad(outputs, inputs)"
+                )
+        targets = set(chosen)
+    roots = seeds(tensors, list(grad_tensors), create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=targets)
+    for leaf, gradient in arrived.items():
+        leaf.accumulate_grad(gradient)
+
+
+def _backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Compute the gradient of this tensor with respect to every leaf it depends on, and add it to their `.grad`.
+
+    gradient      cotangent, same shape as this tensor; may be left out for a tensor with one element (it is 1)
+    retain_graph  keep saved values, so that a second pass may follow; default: the value of `create_graph`
+    create_graph  record the pass itself, so that gradients can be differentiated again
+    inputs        accumulate into these leaves only
+
+    RuntimeError if nothing was recorded, if `gradient` is missing or misshapen, if saved values were freed by an
+    earlier pass or changed in place.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
+    """
+    backward([self], [gradient], retain_graph, create_graph, inputs)
+
+
+_backward.__name__ = _backward.__qualname__ = "backward"
+Tensor.backward = _backward
 
 
 def grad(

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab import graph
+from tinygrad_lab.autograd.gradients import seeds
 from tinygrad_lab.ops.declare import parameter_names
-from tinygrad_lab.tensor import Tensor, edge_of, seeds
+from tinygrad_lab.tensor import Tensor, edge_of
 
 __all__ = ["Step", "Trace"]
 

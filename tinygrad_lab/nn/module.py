@@ -17,12 +17,13 @@ from typing import Any, Self
 
 from tinygrad_lab import dtypes
 from tinygrad_lab.graph import mark_mutated, observers
+from tinygrad_lab.hooks import RemovableHandle
 from tinygrad_lab.nn.loading import IncompatibleKeys, load_state
 from tinygrad_lab.nn.parameter import Parameter
 from tinygrad_lab.nn.tree import Tree
 from tinygrad_lab.nn.whereabouts import add_layer_note, module_stack
 from tinygrad_lab.ops.convert import check_device
-from tinygrad_lab.tensor import RemovableHandle, Tensor, wrap
+from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["Module"]
 
