@@ -140,7 +140,7 @@ class _Run:
         history.validation_loss.append(loss_value)
         history.validation_accuracy.append(accuracy)
         self.batches_done, self.epoch_loss = 0, 0.0
-        progress.set_postfix(loss=f"{history.train_loss[-1]:.4f}", validation=f"{accuracy:.4f}")
+        progress.set_postfix(loss=f"{history.train_loss[-1]:.4f}", validation=f"{accuracy:.4f}", refresh=False)
 
 
 def _blas_threads(multiply_adds: int) -> Any:
@@ -169,14 +169,17 @@ def train(
     started = time.perf_counter()
     before = run.history.seconds
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
-    with _blas_threads(parameters * config.batch_size), tqdm(
-        total=config.epochs * per_epoch,
-        initial=done,
-        desc=Path(folder).name,
-        unit="batch",
-        disable=not progress,
-        mininterval=0.5,
-    ) as bar:
+    with (
+        _blas_threads(parameters * config.batch_size),
+        tqdm(
+            total=config.epochs * per_epoch,
+            initial=done,
+            desc=Path(folder).name,
+            unit="batch",
+            disable=None if progress else True,
+            mininterval=0.5,
+        ) as bar,
+    ):
         try:
             while run.history.epochs < config.epochs:
                 run.train_epoch(bar)
