@@ -6,8 +6,6 @@ op whose output is not finite though its operands are is a *producer*; one that 
 
 from __future__ import annotations
 
-import os
-import sys
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab import graph
+from tinygrad_lab.callers import user_frame
 from tinygrad_lab.tensor import Tensor
 
 __all__ = ["detect_anomaly", "set_detect_anomaly"]
-
-_PACKAGE = os.path.dirname(graph.__file__) + os.sep
 
 # What usually helps, by the op that produced the first non-finite value.
 FORWARD_HINTS = {
@@ -60,14 +57,9 @@ class _Origin:
 
 
 def _user_line() -> str:
-    """file:line of the innermost frame outside this package."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and not name.startswith("<tinygrad_lab"):
-            return f"{name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "an unknown line"
+    """file:line of the user's program."""
+    frame = user_frame()
+    return "an unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _bad(array: Any) -> np.ndarray | None:

@@ -1,6 +1,6 @@
 """Losses between two tensors of equal shape: squared and absolute errors, binary cross-entropy, divergence, cosine.
 
-Those of class labels are in `softmax`. Each is averaged, summed or left per element, as `reduction` says. The errors
+Those of class labels are in `cross_entropy`. Each is averaged, summed or left per element, as `reduction` says. The errors
 are one op each because that is twice as fast as composing them, the binary cross-entropies because it is stable.
 """
 
@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 
+from tinygrad_lab.callers import user_stacklevel
 from tinygrad_lab.ops.activation import logsigmoid
 from tinygrad_lab.ops.arithmetic import maximum, minimum, where
 from tinygrad_lab.ops.cross_entropy import check_reduction
@@ -49,7 +50,7 @@ def _difference(name, input, target):
             f"broadcast, which is rarely meant and gives a wrong loss: make them equal, for example with "
             f"input.squeeze(1) or target.reshape(input.shape)",
             UserWarning,
-            stacklevel=4,
+            stacklevel=user_stacklevel(),
         )
     return np.subtract(input, target)
 
