@@ -1,7 +1,7 @@
 """Losses between two tensors of equal shape: squared and absolute errors, binary cross-entropy, divergence, cosine.
 
-Those of class labels are in `cross_entropy`. Each is averaged, summed or left per element, as `reduction` says. The errors
-are one op each because that is twice as fast as composing them, the binary cross-entropies because it is stable.
+Those of class labels are in `cross_entropy`. Each is averaged, summed or left per element, as `reduction` says. The
+errors are one op each because that is twice as fast as composing them, the binary cross-entropies because it is stable.
 """
 
 from __future__ import annotations
