@@ -191,3 +191,22 @@ def test_report_as_data():
     found = verify.diagnose(loss, params, hand).to_dict()
     assert found["verdict"] == "explained"
     assert found["causes"][0]["name"] == "penalty times 2" and found["causes"][0]["arrays"] == ["W"]
+
+
+def test_slips_in_other_models_alone_and_in_pairs():
+    """A sample of the table that `python -m benchmarks.verify_diagnosis` prints: at least 95% right, at most 1%
+    wrong."""
+    from benchmarks.verify_diagnosis import outcome, samples
+    from benchmarks.verify_models_more import ALL
+
+    counts = {"right": 0, "wrong": 0, "silent": 0}
+    for make in ALL:
+        model = make(7)
+        rng = np.random.default_rng(7)
+        chosen = samples(model, 60 if SLOW else 3, rng)
+        for slips in chosen if SLOW else [*chosen[:: len(chosen) // 6], *chosen[-3:]]:
+            result, _ = outcome(model, slips)
+            if result in counts:
+                counts[result] += 1
+    total = sum(counts.values())
+    assert counts["right"] >= 0.95 * total and counts["wrong"] <= 0.01 * total + 1, counts

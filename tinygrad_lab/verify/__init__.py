@@ -7,11 +7,13 @@ from tinygrad_lab.verify.functions import gradcheck
 from tinygrad_lab.verify.mistakes import catalogue, mistake
 from tinygrad_lab.verify.replay import Edit
 from tinygrad_lab.verify.results import CheckResult
+from tinygrad_lab.verify.steps import Departure, check_steps
 from tinygrad_lab.verify.taylor import TaylorTest, taylor_test
-from tinygrad_lab.verify.texts import explain
+from tinygrad_lab.verify.texts import explain, explain_steps
 
 __all__ = [
     "CheckResult",
+    "Departure",
     "Diagnosis",
     "Edit",
     "NumericalGradient",
@@ -19,8 +21,10 @@ __all__ = [
     "TaylorTest",
     "catalogue",
     "check_arrays",
+    "check_steps",
     "diagnose",
     "explain",
+    "explain_steps",
     "gradcheck",
     "mistake",
     "numerical_gradient",

@@ -1,7 +1,7 @@
 """Why a hand-derived gradient is wrong: `diagnose` compares, votes, explains or abstains.
 
-What this file lets you do: hand over a loss, its parameters and the gradient that somebody derived, and get a `Diagnosis`:
-right or wrong per array, and the mistakes under which a replayed backward pass gives exactly those arrays.
+What this file lets you do: hand over a loss, its parameters and the gradient that somebody derived, and get a
+`Diagnosis`: right or wrong per array, and the mistakes under which a replayed backward pass gives exactly those arrays.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from tinygrad_lab.verify import mistakes_activation, mistakes_arrays, mistakes_l
 from tinygrad_lab.verify.problem import Problem
 from tinygrad_lab.verify.search import Cause, Explanation, explain
 
-__all__ = ["ArrayVerdict", "Diagnosis", "diagnose"]
+__all__ = ["ArrayVerdict", "Diagnosis", "diagnose", "diagnose_problem"]
 
 
 @dataclass
 class ArrayVerdict:
-    """One array: verdict "correct", "wrong", "shape", "non-finite"; its worst entry (index, hand, true); error and cosine."""
+    """One array: verdict "correct", "wrong", "shape", "non-finite"; its worst entry (index, hand, true); error and
+    cosine."""
 
     name: str
     verdict: str
@@ -80,14 +81,15 @@ class Diagnosis:
 def diagnose(
     loss_fn: Callable[[Any], Any], params: Any, hand: Any, problem: Callable[..., Any] | None = None, seed: int = 0
 ) -> Diagnosis:
-    """Whether `hand` is the gradient of `loss_fn` at `params`, and if not, which known mistake gives exactly these arrays.
+    """Whether `hand` is the gradient of `loss_fn` at `params`, and if not, which known mistake gives exactly these
+    arrays.
 
     loss_fn   function of `params` (with Tensors in them) that returns a scalar Tensor
     params    {name: array or Tensor}, a list, or an nn.Module (then loss_fn may take no argument)
-    hand      {name: array}, a list, or a function of `params` (NumPy arrays) that returns one; it is then also run at other
-              parameter values, and only what explains both is claimed
-    problem   a function problem(N=, D=, H=, C=) returning (loss_fn, params, hand) at other sizes, which tells "times N" from
-              "times 2"
+    hand      {name: array}, a list, or a function of `params` (NumPy arrays) that returns one; it is then also run
+              at other parameter values, and only what explains both is claimed
+    problem   a function problem(N=, D=, H=, C=) returning (loss_fn, params, hand) at other sizes, which tells "times
+              N" from "times 2"
 
     A mistake is claimed only if a replay of the backward pass with it equals every wrong array to a relative 1e-6.
     ValueError for missing or misshapen arguments.
@@ -100,7 +102,7 @@ def diagnose(
     times N
     """
     first = Problem(loss_fn, params, hand)
-    found = _diagnose(first)
+    found = diagnose_problem(first)
     if not found.explanations:
         return found
     others: list[Problem] = []
@@ -109,7 +111,7 @@ def diagnose(
     if problem is not None:
         others.append(Problem(*problem(N=11, D=7, H=13, C=5)))
     for other in others:
-        again = _diagnose(other)
+        again = diagnose_problem(other)
         kept = {e.signature for e in again.explanations}
         agreed = [e for e in found.explanations if e.signature in kept]
         if agreed:
@@ -131,10 +133,11 @@ def _elsewhere(problem: Problem, hand: Callable[[Any], Any], seed: int) -> Probl
     drawn = {name: a.astype(problem.originals[name].dtype) for name, a in drawn.items()}
     if hasattr(problem.given, "named_parameters"):
         return problem
-    return Problem(problem.loss_fn, problem._packed(drawn), hand)
+    return Problem(problem.loss_fn, problem.packed(drawn), hand)
 
 
-def _diagnose(problem: Problem) -> Diagnosis:
+def diagnose_problem(problem: Problem) -> Diagnosis:
+    """`diagnose` for a problem that is already recorded, at one point."""
     arrays = {name: _verdict(problem, name) for name in problem.params}
     made = Diagnosis("correct", arrays, constants=problem.sizes)
     if problem.has_graph and (origin := _first_nonfinite(problem)):
@@ -194,13 +197,16 @@ def _where(bad: np.ndarray) -> str:
         lines = np.flatnonzero(bad.any(axis=tuple(i for i in range(bad.ndim) if i != axis)))
         if len(lines) < bad.shape[axis]:
             parts.append(
-                f"{word if bad.ndim > 1 else 'entries'} {', '.join(map(str, lines[:6]))}{' ...' if len(lines) > 6 else ''}"
+                f"{word if bad.ndim > 1 else 'entries'} "
+                + ", ".join(map(str, lines[:6]))
+                + (" ..." if len(lines) > 6 else "")
             )
     return "; ".join(parts)
 
 
 def _first_nonfinite(problem: Problem) -> dict[str, Any] | None:
-    """The first step of the forward pass whose value is not finite though its operands are; then of the backward pass."""
+    """The first step of the forward pass whose value is not finite though its operands are; then of the backward
+    pass."""
     recording = problem.recording
     for step in recording.steps:
         value = recording.value(step)
@@ -246,7 +252,8 @@ def _what(origin: dict[str, Any]) -> str:
 
 
 def _vote(problem: Problem, made: Diagnosis) -> None:
-    """Compare autograd with differences along random directions, array by array, and note which of the three is the odd one."""
+    """Compare autograd with differences along random directions, array by array, and note which of the three is the
+    odd one."""
     if not problem.has_graph:
         made.notes.append(("no graph", {}))
         return

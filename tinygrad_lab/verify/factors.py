@@ -1,7 +1,7 @@
 """Factors: the gradient, or one of its terms, times a constant that was forgotten or repeated.
 
-What this file lets you do: say that a student's array is the gradient times N, or its penalty times 2 (`factors`). A term
-is the contribution of one step that reads the parameter: the data's, the penalty's, one time step's.
+What this file lets you do: say that a student's array is the gradient times N, or its penalty times 2 (`factors`). A
+term is the contribution of one step that reads the parameter: the data's, the penalty's, one time step's.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab.verify.mistakes import ArrayView
+from tinygrad_lab.verify.mistakes import ArrayView, Mistake
+from tinygrad_lab.verify.problem import Problem
+from tinygrad_lab.verify.replay import Edit, times
 
-__all__ = ["Found", "factors", "multiple"]
+__all__ = ["Found", "cost_of", "everywhere", "factors", "multiple"]
 
 
 @dataclass
 class Found:
-    """One thing that is wrong with one array. `key` says what counts as the same slip when it happens in several arrays."""
+    """One thing that is wrong with one array. `key` says what counts as the same slip when it happens in several
+    arrays."""
 
     name: str
     key: Any
@@ -38,6 +41,14 @@ def multiple(view: ArrayView, array: np.ndarray) -> tuple[float, list[str]] | No
     return c, view.problem.constant(c)
 
 
+SIMPLE = ("-1", "2", "1/2", "N", "1/N", "C", "1/C", "N C", "1/(N C)", "D", "1/D", "255", "1/255")
+
+
+def cost_of(factor: str) -> float:
+    """A factor that is itself made of two is less likely than one."""
+    return 1.0 if factor in SIMPLE else 1.35
+
+
 def name_of(factor: str) -> str:
     return "sign" if factor == "-1" else f"times {factor}"
 
@@ -49,7 +60,7 @@ def factors(view: ArrayView) -> Iterator[list[Found]]:
     if found is not None:
         c, names = found
         for name in names[:2]:
-            yield [Found(name_of(name), ("factor", name), 1.0, {"factor": c})]
+            yield [Found(name_of(name), ("factor", name), cost_of(name), {"factor": c})]
         if not names and entries > 3:
             yield [Found("times a constant", ("factor", round(c, 6)), 1.8, {"factor": c})]
     if view.hand.shape != view.gradient.shape:
@@ -105,11 +116,19 @@ def _slip(view: ArrayView, label: str, weight: float) -> Found | None:
             if names
             else "penalty times a constant"
         )
-        return Found(shown, shown, 1.0 if names else 1.8, detail)
+        return Found(shown, shown, cost_of(names[0]) if names else 1.8, detail)
     if not names:
         return None
     if label == "data":
         shown = "sign of the data term" if names[0] == "-1" else f"data term times {names[0]}"
-        return Found(shown, ("factor", names[0]), 1.0, detail)
+        return Found(shown, ("factor", names[0]), cost_of(names[0]), detail)
     shown = "use negated" if names[0] == "-1" else "use doubled" if names[0] == "2" else f"use times {names[0]}"
-    return Found(shown, shown, 1.0, detail)
+    return Found(shown, shown, cost_of(names[0]), detail)
+
+
+def everywhere(problem: Problem) -> Iterator[Edit]:
+    """The whole pass times a known factor: forgotten or repeated once, where the pass begins."""
+    for name, value in problem.constants.items():
+        edit = Edit(cotangents={problem.recording.output: times(np.asarray(value))}, detail={"factor": value})
+        edit.mistake = Mistake(name_of(name), "pass", lambda problem: iter(()), cost_of(name))
+        yield edit

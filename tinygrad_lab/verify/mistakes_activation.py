@@ -49,7 +49,8 @@ def activations(recording: Recording) -> list[tuple[int, Step]]:
 
 
 def each_and_all(chosen: list[tuple[int, Step]], make: Callable[[Step], Callable[..., Any]]) -> Iterator[Edit]:
-    """One edit for each layer, and one for all of them at once (the steps of a recurrent net, a habit of the student)."""
+    """One edit for each layer, and one for all of them at once (the steps of a recurrent net, a habit of the
+    student)."""
     for layer, step in chosen:
         yield Edit(rules={(step, activation_input(step)[0]): make(step)}, layer=str(layer))
     if len(chosen) > 1:
@@ -115,7 +116,6 @@ WRONG: dict[str, dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
         "y^2": lambda x, y: y * y,
         "1 - y^2": lambda x, y: 1 - y * y,
         "y (1 + y)": lambda x, y: y * (1 + y),
-        "y (y - 1)": lambda x, y: y * (y - 1),
     },
     "tanh": {
         "y": lambda x, y: y,
@@ -126,7 +126,6 @@ WRONG: dict[str, dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
         "1 + y^2": lambda x, y: 1 + y * y,
         "(1 - y)^2": lambda x, y: (1 - y) ** 2,
         "y^2": lambda x, y: y * y,
-        "y^2 - 1": lambda x, y: y * y - 1,
         "1 - |y|": lambda x, y: 1 - np.abs(y),
         "x > 0": lambda x, y: (x > 0) * 1.0,
     },

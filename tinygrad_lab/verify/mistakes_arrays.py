@@ -1,4 +1,5 @@
-"""Mistakes in one array: transposed, summed over the wrong axes, a penalty that the loss does not have, factors of its terms."""
+"""Mistakes in one array: transposed, summed over the wrong axes, a penalty that the loss does not have, factors of
+its terms."""
 
 from __future__ import annotations
 
@@ -85,11 +86,16 @@ def last_row(view: ArrayView) -> Iterator[Candidate]:
             row = view.rows(use, kept) if n > 1 else None
             if row is not None:
                 yield Candidate(view.gradient - contribution + row, {"kept": "last" if kept else "first"})
+
+
+@mistake("only one use counted", kind="array")
+def one_use(view: ArrayView) -> Iterator[Candidate]:
+    """A weight read at every step of a recurrent net: the loop keeps the last share in place of the sum."""
     data = [c for kind, _, c in view.groups if kind == "data"]
-    if len(data) > 2:  # a weight read at every step of a recurrent net: one step's share only
+    if len(data) > 2:
         rest = view.gradient - sum(data)
         for kept in (0, len(data) - 1):
-            yield Candidate(rest + data[kept], {"kept": "one step"})
+            yield Candidate(rest + data[kept], {"kept": "first" if kept == 0 else "last"})
 
 
 @mistake("extra penalty", kind="array")

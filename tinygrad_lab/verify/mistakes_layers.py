@@ -106,25 +106,20 @@ def weight_of_another_layer(problem: Problem) -> Iterator[Edit]:
 
 @mistake("weight already updated")
 def weight_updated(problem: Problem) -> Iterator[Edit]:
-    """The step was taken before the cotangent was carried on: W - lr dW in place of W. The rate is fitted."""
+    """The step was taken before the cotangent was carried on: W - rate dW in place of W, with the student's dW."""
     recording = problem.recording
-    order = _by_weight(recording)
-    for weight, edges in order.items():
+    for weight, edges in _by_weight(recording).items():
         update = problem.hand[weight]
         if update.shape != problem.params[weight].shape or not np.isfinite(update).all() or not update.any():
             continue
-        for rate in _rates(problem, weight, edges, update):
-            yield Edit(rules=dict(_updated_rules(recording, edges, update, rate)), layer=weight, detail={"rate": rate})
-            others = [
-                w
-                for w in order
-                if problem.hand[w].shape == problem.params[w].shape and np.isfinite(problem.hand[w]).all()
-            ]
-            if len(others) > 1:
-                rules: dict[Any, Any] = {}
-                for other in others:
-                    rules |= dict(_updated_rules(recording, order[other], problem.hand[other], rate))
-                yield Edit(rules=rules, layer=", ".join(others), detail={"rate": rate})
+
+        def make(rate: float, weight: str = weight, edges: Any = edges, update: np.ndarray = update) -> Edit:
+            rules = dict(_updated_rules(recording, edges, update, rate))
+            return Edit(rules=rules, layer=weight, detail={"rate": rate})
+
+        unit = make(1.0)
+        unit.fitted = make
+        yield unit
 
 
 def _updated_rules(
@@ -134,31 +129,7 @@ def _updated_rules(
         w = recording.known[use.user.index][argument]
         step = update if update.shape == w.shape else update.T
         if step.shape == w.shape:
-            changed = w - rate * step
-            yield (
-                (use.user, use.argument),
-                recording.using(use, **{argument: changed}),
-            )
-
-
-def _rates(problem: Problem, weight: str, edges: list[tuple[Use, str]], update: np.ndarray) -> Iterator[float]:
-    """Learning rates that would explain some array: its gradient is linear in the rate when one weight was changed."""
-    recording = problem.recording
-    shifted = Edit(rules=dict(_updated_rules(recording, edges, update, 1.0)))
-    if not shifted.rules:
-        return
-    gradients = recording.gradients(recording.replay(shifted))
-    tried: list[float] = []
-    for name in sorted(recording.influence(shifted)):
-        truth, hand = problem.truth[name], problem.hand[name]
-        slope = gradients[name] - truth
-        size = float((slope * slope).sum())
-        if hand.shape != truth.shape or size < 1e-24 or not np.isfinite(hand).all():
-            continue
-        rate = float(((hand - truth) * slope).sum()) / size
-        if rate > 0 and problem.same(truth + rate * slope, hand, name) and all(abs(rate - t) > 1e-6 * t for t in tried):
-            tried.append(rate)
-            yield rate
+            yield (use.user, use.argument), recording.using(use, **{argument: w - rate * step})
 
 
 # The value that a rule multiplies with

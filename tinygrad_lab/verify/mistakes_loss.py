@@ -1,7 +1,8 @@
 """Mistakes at the loss: p + y, no one-hot, a Jacobian left out, the gradient of another loss, shifted labels.
 
-All act on the cotangent of the logits. `heads` finds them: the step z that a softmax, a sigmoid or a squared error reads,
-also where these are written out, the probabilities (or predictions) p and the targets y, one-hot if they are labels.
+All act on the cotangent of the logits. `heads` finds them: the step z that a softmax, a sigmoid or a squared error
+reads, also where these are written out, the probabilities (or predictions) p and the targets y, one-hot if they are
+labels.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from tinygrad_lab.verify.mistakes import mistake
 from tinygrad_lab.verify.problem import Problem
 from tinygrad_lab.verify.replay import Edit, Recording, times
 
-__all__ = ["Head", "heads"]
+__all__ = ["Head", "heads", "targets_of"]
 
 
 @dataclass(eq=False)
 class Head:
-    """Where predictions meet targets. kind: "softmax", "sigmoid" or "identity" (p is z). scale: z's cotangent is scale (p - y), if it is."""
+    """Where predictions meet targets. kind: "softmax", "sigmoid" or "identity" (p is z). scale: z's cotangent is
+    scale (p - y), if it is."""
 
     step: Step
     kind: str
@@ -62,7 +64,7 @@ _NAMED = {
 }
 
 
-def _targets(recording: Recording, z: Step) -> Iterator[np.ndarray]:
+def targets_of(recording: Recording, z: Step) -> Iterator[np.ndarray]:
     """Arrays that may be the targets of z: labels as one-hot rows, or numbers of z's shape."""
     shape = z.shape
     for step in reversed(recording.steps):
@@ -128,7 +130,7 @@ def _find_heads(recording: Recording) -> list[Head]:
             continue
         p = {"softmax": _softmax, "sigmoid": _sigmoid}.get(kind, lambda v: v)(value)
         seen: list[np.ndarray] = []
-        targets = list(_targets(recording, z))
+        targets = list(targets_of(recording, z))
         if kind == "identity":
             targets += [
                 np.asarray(a, np.float64)
@@ -276,7 +278,8 @@ def logits_used(problem: Problem) -> Iterator[Edit]:
 
 @mistake("target left out of a margin", cost=1.2)
 def hinge_target(problem: Problem) -> Iterator[Edit]:
-    """SVM: the wrong classes' columns are right, the true class's column (minus their number) is missing, or positive."""
+    """SVM: the wrong classes' columns are right, the true class's column (minus their number) is missing, or
+    positive."""
     recording = problem.recording
     if any(head.kind != "identity" for head in heads(problem)):
         return
@@ -290,10 +293,10 @@ def hinge_target(problem: Problem) -> Iterator[Edit]:
             or not recording.from_data[z.index]
         ):
             continue
-        for y in list(_targets(recording, z))[:1]:
+        for y in list(targets_of(recording, z))[:1]:
             if (g[y == 1] < 0).any() and (g[y == 0] >= 0).all():
-                yield _instead(Head(z, "identity", g, y, None, None), g * (1 - y), form="left out")
-                yield _instead(Head(z, "identity", g, y, None, None), np.abs(g), form="added")
+                yield Edit(cotangents={z: times(1 - y)}, layer=z.name, detail={"form": "left out"})
+                yield Edit(cotangents={z: times(1 - 2 * y)}, layer=z.name, detail={"form": "added"})
 
 
 @mistake("gradient of another loss", cost=0.9)
@@ -317,5 +320,8 @@ def another_loss(problem: Problem) -> Iterator[Edit]:
                 continue
             if head.kind == "identity" and name not in ("absolute error", "hinge"):
                 continue
+            usual = [] if head.scale is None else [abs(head.scale), 2 * abs(head.scale)]
             for scale in dict.fromkeys([1 / n, 1.0, 1 / (n * c), 2 / n, 2 / (n * c), 2.0]):
-                yield _instead(head, scale * form, loss=name)
+                edit = _instead(head, scale * form, loss=name)
+                edit.extra = 1.0 if usual and not any(abs(scale - u) < 1e-9 * u for u in usual) else 0.0
+                yield edit

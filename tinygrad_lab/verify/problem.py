@@ -1,8 +1,9 @@
-"""What a diagnosis is about, brought to one form: parameters, loss, recorded graph, the student's arrays, known constants.
+"""What a diagnosis is about, brought to one form: parameters, loss, recorded graph, the student's arrays, known
+constants.
 
 What this file lets you do: accept parameters as a dict, a list, or a module, the loss as a function of Tensors (or of
-arrays, when only differences can be compared), the hand-derived gradient as arrays or a function, and get float64 arrays
-by name. It must not know any mistake.
+arrays, when only differences can be compared), the hand-derived gradient as arrays or a function, and get float64
+arrays by name. It must not know any mistake.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_lab.graph import no_grad
+from tinygrad_lab.grad_mode import no_grad
 from tinygrad_lab.tensor import Tensor, wrap
 from tinygrad_lab.verify.replay import Recording, call_recorded
 
-__all__ = ["Problem", "arrays_of", "hand_arrays"]
+__all__ = ["SPELLINGS", "Problem", "arrays_of", "hand_arrays"]
 
 
 def array_of(value: Any) -> np.ndarray:
@@ -42,7 +43,7 @@ def arrays_of(params: Any) -> dict[str, np.ndarray]:
     return {"x": array_of(params)}
 
 
-_SPELLINGS = ("{}", "d{}", "d_{}", "grad_{}", "{}_grad", "g{}", "g_{}", "dL_d{}", "dLd{}", "d{}_")
+SPELLINGS = ("{}", "d{}", "d_{}", "grad_{}", "{}_grad", "g{}", "g_{}", "dL_d{}", "dLd{}", "d{}_")
 
 
 def hand_arrays(hand: Any, names: list[str]) -> tuple[dict[str, np.ndarray], float | None]:
@@ -62,11 +63,11 @@ def hand_arrays(hand: Any, names: list[str]) -> tuple[dict[str, np.ndarray], flo
         given = {str(key): value for key, value in hand.items()}
         found = {}
         for name in names:
-            spelling = next((s.format(name) for s in _SPELLINGS if s.format(name) in given), None)
+            spelling = next((s.format(name) for s in SPELLINGS if s.format(name) in given), None)
             if spelling is None:
                 raise ValueError(
-                    f"diagnose: hand has no gradient for parameter '{name}': its keys are {list(given)}; use the parameters' "
-                    f"names ({names}), or d{name}"
+                    f"diagnose: hand has no gradient for parameter '{name}': its keys are {list(given)}; use the "
+                    f"parameters' names ({names}), or d{name}"
                 )
             found[name] = given[spelling]
         return {name: array_of(value) for name, value in found.items()}, loss
@@ -91,7 +92,7 @@ class Problem:
             raise ValueError("diagnose: there are no parameters")
         self.params = {name: np.array(array, np.float64) for name, array in self.originals.items()}
         self._recording, self.loss_value = self._record()
-        given = hand(self._packed(self.originals, copy=True)) if callable(hand) else hand
+        given = hand(self.packed(self.originals, copy=True)) if callable(hand) else hand
         self.hand, self.hand_loss = hand_arrays(given, list(self.params))
         coarsest = max(
             (h.dtype.itemsize and np.finfo(h.dtype).eps if h.dtype.kind == "f" else 0.0) for h in self.hand.values()
@@ -122,7 +123,7 @@ class Problem:
 
     # The loss
 
-    def _packed(
+    def packed(
         self, arrays: Mapping[str, np.ndarray], tensors: bool = False, grad: bool = False, copy: bool = False
     ) -> Any:
         """The arrays in the form that the user's functions take."""
@@ -143,7 +144,7 @@ class Problem:
             return self._record_module()
         failure: Exception | None = None
         for arrays in (self.params, self.originals):  # float64 first; the data behind the loss may be float32 only
-            packed = self._packed(arrays, grad=True, copy=True)
+            packed = self.packed(arrays, grad=True, copy=True)
             try:
                 loss, seen = call_recorded(partial(self.loss_fn, packed))
             except Exception as error:
@@ -162,11 +163,11 @@ class Problem:
                     )
                     return Recording(loss, dict(zip(arrays, tensors, strict=True)), seen), float(loss.array)
             failure = failure or TypeError(
-                f"diagnose: the loss does not depend on the parameters it was given: it returned {type(loss).__name__}. Compute "
-                f"it from the Tensors in the function's argument, without detach() or numpy()"
+                f"diagnose: the loss does not depend on the parameters it was given (it returned "
+                f"{type(loss).__name__}): compute it from the Tensors in its argument, without detach() or numpy()"
             )
         try:  # a loss written in NumPy: no graph, differences only
-            value = self.loss_fn(self._packed(self.params, copy=True))
+            value = self.loss_fn(self.packed(self.params, copy=True))
         except Exception:
             value = None
         if value is None or isinstance(value, Tensor):
@@ -215,7 +216,7 @@ class Problem:
         if self.has_graph and (not self.wide or hasattr(self.given, "named_parameters")):
             return self.recording.evaluate(arrays)
         with no_grad():
-            value = self.loss_fn(self._packed(arrays, tensors=self.has_graph))
+            value = self.loss_fn(self.packed(arrays, tensors=self.has_graph))
         return float(array_of(value))
 
     def differences(self, name: str, h: float = 1e-5) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab import graph
+from tinygrad_lab import grad_mode, graph
 from tinygrad_lab.autograd import Step, Trace
 from tinygrad_lab.tensor import Tensor
 
@@ -49,7 +49,7 @@ def call_recorded(loss_fn: Callable[[], Tensor]) -> tuple[Any, _Lines]:
     observer = _Lines()
     graph.observers.append(observer)
     try:
-        with graph.enable_grad():
+        with grad_mode.enable_grad():
             return loss_fn(), observer
     finally:
         graph.observers.remove(observer)
@@ -74,16 +74,22 @@ class Edit:
     """A way in which a backward pass can go wrong, as data.
 
     rules       {(step, argument): rule} instead of the op's; a rule is called with the cotangent `g` and, by parameter
-                name, whatever it asks for of the op's arguments, `y`, residuals and `NAME_shape`, as in `Trace.gradients`
+                name, whatever it asks for of the op's arguments, `y`, residuals and `NAME_shape`, as in
+                `Trace.gradients`
     cotangents  {step: function of the step's complete cotangent, returning another}
     layer       where: a layer number, a parameter's name, or ""
     detail      figures for the report, such as {"factor": 2.0}
+    extra       added to the mistake's cost: an unlikelier form of it
+    fitted      for a mistake with an unknown figure in which gradients are linear: this edit is the one for 1, and
+                `fitted(figure)` makes the edit for the figure that the search fits to the student's array
     """
 
     rules: Mapping[tuple[Step, str], Callable[..., Any]] = field(default_factory=dict)
     cotangents: Mapping[Step, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
     layer: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
+    extra: float = 0.0
+    fitted: Callable[[float], Edit] | None = None
     mistake: Any = None  # filled in by the catalogue
 
     @property
@@ -96,7 +102,8 @@ class Edit:
 
 
 class Pass:
-    """One backward pass: the cotangent of every step and the contribution of every use, both None where nothing goes."""
+    """One backward pass: the cotangent of every step and the contribution of every use, both None where nothing
+    goes."""
 
     def __init__(
         self, cotangents: list[Any], contributions: dict[tuple[int, str, int], Any], edits: tuple[Edit, ...]
@@ -183,7 +190,8 @@ class Recording:
         return operand
 
     def evaluate(self, arrays: Mapping[str, np.ndarray]) -> float:
-        """The recorded loss at other values of the parameters, in float64. Branches of the user's Python are not taken anew."""
+        """The recorded loss at other values of the parameters, in float64. Branches of the user's Python are not
+        taken anew."""
         kept_values, kept_known = self.values, self.known
         given = {step.index: arrays[name] for name, step in self.parameters.items()}
         self.values, self.known = [], []
@@ -290,7 +298,7 @@ class Recording:
                 made.contributions[use.key] = None
             return
         if not getattr(op, "rules", None):  # a user's Function: its own backward, on the values it saved
-            with graph.no_grad():
+            with grad_mode.no_grad():
                 results = dict(
                     zip(op.differentiable, step.source.plan.pull(g.astype(step.dtype), step.source.saved), strict=False)
                 )

@@ -3,9 +3,10 @@
 What this file lets you do: `explain(problem, wrong)` returns every cheapest set of causes under which a replay of the
 backward pass gives exactly the student's arrays, and the best partial one otherwise. It must not know any mistake.
 
-Parameters are visited from the loss downward: the gradient of a late parameter depends on few edits, so what explains it
-settles most of the pass before the earlier ones are looked at. A state is a set of edits made so far and what was said of
-the arrays visited; its cost is that of its distinct causes, since the same slip made twice is likelier than two slips.
+Parameters are visited from the loss downward: the gradient of a late parameter depends on few edits, so what
+explains it settles most of the pass before the earlier ones are looked at. A state is a set of edits made so far and
+what was said of the arrays visited; its cost is that of its distinct causes, since the same slip made twice is
+likelier than two slips.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab.verify.factors import Found, factors, multiple, name_of
+from tinygrad_lab.verify.factors import Found, cost_of, everywhere, factors, multiple, name_of
 from tinygrad_lab.verify.mistakes import ArrayView, catalogue, edits_of
 from tinygrad_lab.verify.problem import Problem
 from tinygrad_lab.verify.replay import Edit, Pass
@@ -33,7 +34,8 @@ EXPANSIONS = 400
 
 @dataclass
 class Cause:
-    """One thing that went wrong. name: the mistake's stable name; arrays: those it made wrong; layer: where; detail: figures."""
+    """One thing that went wrong. name: the mistake's stable name; arrays: those it made wrong; layer: where; detail:
+    figures."""
 
     name: str
     arrays: list[str]
@@ -70,15 +72,31 @@ class _State:
 class _Search:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.edits = edits_of(problem)
+        self.edits = edits_of(problem) + (list(everywhere(problem)) if problem.has_graph else [])
         self.edits = [edit for edit in self.edits if edit.steps]
-        self.influence = {id(edit): self.problem.recording.influence(edit) for edit in self.edits}
-        self.order = self._order()
         self.serial = itertools.count()
         self.passes: dict[tuple[int, ...], Pass] = {}
-        self.views: dict[tuple[Any, str], list[tuple[float, list[Found], float]]] = {}
+        self.influence = {id(edit): self._influence(edit) for edit in self.edits}
+        self.order = self._order()
+        self.views: dict[Pass | None, dict[str, list[tuple[float, list[Found], float]]]] = {}
         self.numbers: dict[str, list[tuple[float, list[Found], float]]] = {}
+        self.made_edits: dict[tuple[int, float], Edit] = {}  # kept, so that their ids stay theirs
         self.use_numbers = False
+
+    def _influence(self, edit: Edit) -> frozenset[str]:
+        """The parameters whose gradient the edit changes (shifted labels leave a bias's alone, though they could
+        reach it)."""
+        recording = self.problem.recording
+        made = self.replay(edit, recording.truth)
+        changed = []
+        for name in recording.influence(edit):
+            index = recording.parameters[name].index
+            before, after = recording.truth.cotangents[index], made.cotangents[index]
+            if (before is None) != (after is None) or (
+                before is not None and not self.problem.same(after, before, name)
+            ):
+                changed.append(name)
+        return frozenset(changed)
 
     def _order(self) -> list[str]:
         """Parameters from the loss downward; those that fewer edits reach come first."""
@@ -95,10 +113,10 @@ class _Search:
 
     def local(self, made: Pass | None, name: str) -> list[tuple[float, list[Found], float]]:
         """Ways to get the student's array from the gradient under `made`: (cost, slips, residual), cheapest first."""
-        key = (id(made), name)
-        if key not in self.views:
-            self.views[key] = sorted(self._local(made, name), key=lambda way: way[0])
-        found = self.views[key]
+        known = self.views.setdefault(made, {})
+        if name not in known:
+            known[name] = sorted(self._local(made, name), key=lambda way: way[0])
+        found = known[name]
         if self.use_numbers and (made is None or made is self._truth()):
             if name not in self.numbers:
                 view = ArrayView(self.problem, name, made)
@@ -130,8 +148,13 @@ class _Search:
                 elif kind == "array" and not candidate.fitted:
                     scaled = multiple(view, candidate.array)
                     if scaled is not None and scaled[1]:
-                        factor = Found(name_of(scaled[1][0]), ("factor", scaled[1][0]), 1.0, {"factor": scaled[0]})
-                        yield entry.cost + 1.0, [slip, factor], 0.0
+                        factor = Found(
+                            name_of(scaled[1][0]),
+                            ("factor", scaled[1][0]),
+                            cost_of(scaled[1][0]),
+                            {"factor": scaled[0]},
+                        )
+                        yield entry.cost + factor.cost, [slip, factor], 0.0
 
     # The whole
 
@@ -145,7 +168,8 @@ class _Search:
         return self.passes[key]
 
     def run(self, deep: bool) -> tuple[list[Explanation], _State]:
-        """All cheapest explanations, and the state that got furthest. `deep` also tries pairs and slips made in one array only."""
+        """All cheapest explanations, and the state that got furthest. `deep` also tries pairs and slips made in one
+        array only."""
         start = _State(0.0, next(self.serial), 0, self._truth(), (), {})
         heap, best, furthest = [start], MOST, start
         found: list[Explanation] = []
@@ -179,15 +203,20 @@ class _Search:
             and not (self.influence[id(edit)] & done)
             and not (edit.touches() & touched)
         ]
-        for edit in gap:
+        for listed in gap:
+            edit = listed if listed.fitted is None else self._fit(listed, state.made, name)
+            if edit is None:
+                continue
             made = self.replay(edit, state.made)
             yield from (self._after(state, name, way, made, (edit,)) for way in self.local(made, name))
         if not deep:
             return
+        gap = [edit for edit in gap if edit.fitted is None]
         for edit in self.edits:  # made for this array only: the cotangent that was carried on is right
             if (
                 name in self.influence[id(edit)]
                 and (self.influence[id(edit)] & done)
+                and edit.fitted is None
                 and not (edit.touches() & touched)
             ):
                 made = self.replay(edit, state.made)
@@ -204,6 +233,27 @@ class _Search:
                 if gradient is not None and self.problem.same(self.problem.hand[name], gradient, name):
                     yield self._after(state, name, (0.0, [], 0.0), made, (first, second))
 
+    def _fit(self, unit: Edit, base: Pass, name: str) -> Edit | None:
+        """The edit whose figure makes the gradient the student's, if there is one: the gradient is linear in the
+        figure."""
+        index = self.problem.recording.parameters[name].index
+        before, after = base.cotangents[index], self.replay(unit, base).cotangents[index]
+        hand = self.problem.hand[name]
+        if before is None or after is None or hand.shape != before.shape or not np.isfinite(hand).all():
+            return None
+        slope = after - before
+        size = float((slope * slope).sum())
+        figure = float(((hand - before) * slope).sum()) / size if size else 0.0
+        if figure <= 1e-9 or hand.size < 3 or not self.problem.same(hand, before + figure * slope, name):
+            return None
+        key = (id(unit), float(f"{figure:.6g}"))
+        if key not in self.made_edits:
+            edit = unit.fitted(figure)  # type: ignore[misc]
+            edit.mistake = unit.mistake
+            self.influence[id(edit)] = self.influence[id(unit)]
+            self.made_edits[key] = edit
+        return self.made_edits[key]
+
     def _after(
         self, state: _State, name: str, way: Any, made: Pass | None, edits: tuple[Edit, ...], only: bool = False
     ) -> _State:
@@ -211,11 +261,11 @@ class _Search:
         cost = state.cost + (0.4 if only else 0.0)
         keys = {slip.key for slip, _, _ in slips}
         for edit in edits:
-            key = edit.mistake.name
-            cost += REPEATED if key in keys else edit.mistake.cost
+            key, price = edit.mistake.name, edit.mistake.cost + edit.extra
+            cost += REPEATED if key in keys else price
             keys.add(key)
             arrays = (name,) if only else tuple(n for n in self.order if n in self.influence[id(edit)])
-            slips.append((Found(edit.mistake.name, key, edit.mistake.cost, edit.detail), arrays, edit.layer))
+            slips.append((Found(edit.mistake.name, key, price, edit.detail), arrays, edit.layer))
         for slip in way[1]:
             cost += REPEATED if slip.key in keys else slip.cost
             keys.add(slip.key)

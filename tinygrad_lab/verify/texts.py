@@ -11,7 +11,7 @@ from typing import Any
 from tinygrad_lab.verify.sayings import FRAME, SAYINGS, ZH_NAMES
 from tinygrad_lab.verify.search import Cause
 
-__all__ = ["explain", "name_in", "saying"]
+__all__ = ["explain", "explain_steps", "name_in", "saying"]
 
 LINES = 15
 _FACTOR = re.compile(r"^(data term |penalty |use )?times (.+)$")
@@ -158,3 +158,29 @@ def explain(diagnosis: Any, language: str = "en") -> str:
     worst = _worst(diagnosis, language) if diagnosis.verdict != "correct" else []
     room = LINES - len(lines) - len(notes) - len(worst)
     return "\n".join([*lines, *causes[:room], *worst, *notes][:LINES])
+
+
+def explain_steps(departure: Any, language: str = "en") -> str:
+    """The report of `check_steps`: the line that departs, what it should be, what was right before it, the likely
+    cause."""
+    frame = FRAME[_language(language)]
+    if departure:
+        return frame["steps correct"]
+    if not departure.line:
+        return frame["steps unknown"] + "\n" + explain(departure.diagnosis, language)
+    lines = [frame["steps line"].format(line=departure.line, text=departure.text)]
+    expected = frame["steps expected"].format(expected=departure.expected) if departure.expected else ""
+    lines.append("   " + frame["steps variable"].format(variable=departure.variable) + expected)
+    if departure.worst is not None:
+        index, hand, true = departure.worst
+        lines.append(
+            "   "
+            + frame["worst"].format(at=f"{departure.variable}{list(index)}", hand=f"{hand:.8g}", true=f"{true:.8g}")
+        )
+    for line, name, what in departure.matched[-4:]:
+        lines.append("   " + frame["steps matched"].format(line=line, name=name, what=what))
+    for cause in departure.diagnosis.causes[:2]:
+        what, fix = saying(cause.name, language)
+        lines.append(frame["steps cause"].format(cause=name_in(cause.name, language), what=what))
+        lines.append("   " + frame["try"].format(line=fix))
+    return "\n".join(lines)
