@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab import graph
+from tinygrad_lab import grad_mode, graph
 from tinygrad_lab.tensor import Tensor
 
 __all__ = ["branches_of"]
@@ -87,7 +87,7 @@ def branches_of(function: Callable[[], Any]) -> list[np.ndarray]:
     observer = _Branches()
     graph.observers.append(observer)
     try:
-        with graph.enable_grad():
+        with grad_mode.enable_grad():
             function()
     finally:
         graph.observers.remove(observer)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab import graph
+from tinygrad_lab import grad_mode
 from tinygrad_lab.autograd import grad
 from tinygrad_lab.tensor import Tensor, wrap
 from tinygrad_lab.verify.functions import gradcheck as check
@@ -103,7 +103,7 @@ def gradgradcheck(
         for v in _tuple("gradgradcheck", inputs)
     )
     rng = np.random.default_rng(0)
-    with graph.enable_grad():
+    with grad_mode.enable_grad():
         outputs = _flat(func(*values))
     if grad_outputs is None:
         cotangents = [wrap(rng.standard_normal(y.shape)) for y in outputs]
@@ -141,7 +141,7 @@ def gradgradcheck(
 def _asymmetry(first: Callable[..., Any], values: Sequence[Any], cotangents: Any, wanted: list[int], rng: Any) -> float:
     """|u.Hv - v.Hu| / (|u.Hv| + |v.Hu|, or the sum's size) for random u and v."""
     leaves = [values[i] for i in wanted]
-    with graph.enable_grad():
+    with grad_mode.enable_grad():
         gradients = first(*values, *cotangents)
 
     def product(v: list[np.ndarray]) -> list[np.ndarray]:
