@@ -11,6 +11,7 @@ import typer
 from tinygrad_lab import datasets
 from tinygrad_lab.experiments import TrainingConfig, train
 from tinygrad_lab.experiments.figures import plot_curves
+from tinygrad_lab.verify.student import diagnose_file, gradcheck_file
 
 __all__ = ["app"]
 
@@ -105,3 +106,40 @@ def train_command(
     _show(model, history)
     print(f"model, metrics and curves: {folder}")
     plot_curves({model: history}, folder / "curves.png")
+
+SEED = typer.Option(help="Seed handed to make_params, and of the directions that are tried.")
+
+def _tell(text: object) -> None:
+    """Print, with ? in the place of what the terminal's encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(str(text).encode(encoding, "replace").decode(encoding))
+
+@app.command()
+def gradcheck(
+    target: Annotated[str, typer.Argument(metavar="FILE.py:FUNCTION", help="FUNCTION is loss if it is left out.")],
+    mode: Annotated[str, typer.Option(help="full: every element; fast: about 40 evaluations; auto: by size.")] = "auto",
+    seed: Annotated[int, SEED] = 0,
+) -> int:
+    """Check a gradient against differences: the one derived by hand in the file, or else autograd's.
+
+    The file defines params (or make_params(seed)), loss(params) and, if it was derived by hand, grad(params). Exit
+    code 1 if an element is wrong or cannot be decided, 2 if the file does not load or has no such function.
+    """
+    result = gradcheck_file(target, mode, seed)
+    _tell(result)
+    return 0 if result else 1
+
+@app.command()
+def diagnose(
+    path: Annotated[Path, typer.Argument(metavar="FILE.py", help="Defines params, loss(params) and grad(params).")],
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    seed: Annotated[int, SEED] = 0,
+) -> int:
+    """Say what is wrong with the gradient that a file derives by hand, and in which line.
+
+    The file defines params (or make_params(seed)), loss(params) and grad(params). Exit code 1 if the gradient is wrong,
+    2 if the file does not load or has no such function.
+    """
+    diagnosis, report = diagnose_file(path, language, seed)
+    _tell(report)
+    return 0 if diagnosis else 1

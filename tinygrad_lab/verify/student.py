@@ -1,0 +1,214 @@
+"""A file with somebody's loss and hand-derived gradient, checked or diagnosed without being changed.
+
+What this file lets you do: `gradcheck_file` and `diagnose_file`, which the commands call. The file defines
+
+    params = {"W": ..., "b": ...}       # or make_params(seed): arrays, Tensors, a list of them, or one
+    def loss(params): ...               # a number; written with Tensor functions it can be replayed, else in NumPy
+    def grad(params): ...               # gets NumPy arrays; {"W": ..., "b": ...}, or {"dW": ...}, or a list in order
+
+Functions of other names take one argument likewise: `f(x)` is called with the file's `x`, or `make_x(seed)`, and its
+gradient is `grad_f` or `f_grad`. What goes wrong in the file is told in one line, with the file's line number.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lab.tensor import Tensor, wrap
+from tinygrad_lab.verify.diagnosis import Diagnosis, diagnose
+from tinygrad_lab.verify.functions import gradcheck
+from tinygrad_lab.verify.problem import array_of, arrays_of, hand_arrays
+from tinygrad_lab.verify.results import CheckResult
+from tinygrad_lab.verify.steps import check_steps
+from tinygrad_lab.verify.texts import explain, explain_steps
+
+__all__ = ["diagnose_file", "gradcheck_file"]
+
+
+def gradcheck_file(target: str, mode: str = "auto", seed: int = 0) -> CheckResult:
+    """Check the gradient of FILE.py:FUNCTION (default: loss): the file's own by hand, or autograd's if it has none.
+
+    ValueError, in one line, for a file that does not load or lacks something; RuntimeError if its functions fail.
+    """
+    name, function_name = _split(target)
+    file = _File(Path(name))
+    f = file.function(function_name)
+    hand = file.gradient_of(function_name)
+    value = file.argument(function_name, seed)
+    with file.telling():
+        if hasattr(value, "named_parameters"):
+            return gradcheck(f, value, mode=mode, seed=seed)
+        arrays = arrays_of(value)
+        on_tensors = file.differentiable(f, value)
+        if hand is None and not on_tensors:
+            raise ValueError(
+                f"{file.name}: {function_name} is no function of Tensors, so autograd cannot differentiate it: define "
+                f"grad_{function_name}({file.parameter(function_name)}), derived by hand"
+            )
+
+        def called(*values: Any) -> Any:
+            return f(_packed(value, values))
+
+        def by_hand(*values: Any) -> Any:
+            given = hand(_packed(value, [array_of(v) for v in values])) if callable(hand) else hand
+            return list(hand_arrays(given, list(arrays))[0].values())
+
+        inputs = tuple(wrap(a.copy()).requires_grad_() if on_tensors else a.copy() for a in arrays.values())
+        return gradcheck(called, inputs, None if hand is None else by_hand, mode=mode, names=list(arrays), seed=seed)
+
+
+def diagnose_file(path: Path, language: str = "en", seed: int = 0) -> tuple[Diagnosis, str]:
+    """The diagnosis of FILE.py's `grad`, and its report, with the first line of `grad` that departs if that is known.
+
+    Errors as of `gradcheck_file`; ValueError also for another language than "en" and "zh".
+    """
+    file = _File(path)
+    loss, hand, value = file.function("loss"), file.gradient_of("loss"), file.argument("loss", seed)
+    if hand is None:
+        argument = file.parameter("loss")
+        raise ValueError(f"{file.name} has no function 'grad': define grad({argument}), the gradient of loss")
+    with file.telling():
+        diagnosis = diagnose(loss, value, hand, seed=seed)
+        report = explain(diagnosis, language)
+        explained = diagnosis.verdict in ("explained", "unexplained") and inspect.isfunction(hand)
+        if explained and ("no graph", {}) not in diagnosis.notes:
+            departure = check_steps(loss, value, hand)
+            if departure.line and departure.diagnosis is not None:
+                departure.diagnosis = replace(departure.diagnosis, explanations=[])  # told above
+                report += "\n" + explain_steps(departure, language)
+    return diagnosis, report
+
+
+def _split(target: str) -> tuple[str, str]:
+    """FILE.py:FUNCTION -> its parts (grad stands for its loss); a colon of C:\\ is none of ours."""
+    name, colon, function = target.rpartition(":")
+    if colon and function.isidentifier():
+        return name, "loss" if function == "grad" else function
+    return target, "loss"
+
+
+class _File:
+    """A Python file, run once as a module that is not imported anywhere."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.name
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        self.file = str(path.resolve())
+        module = types.ModuleType(f"file_{path.stem}")
+        module.__file__ = self.file
+        sys.modules[module.__name__] = module  # dataclasses look their module up
+        folder = str(path.resolve().parent)
+        sys.path.insert(0, folder)  # what stands beside the file can be imported by it
+        try:
+            exec(compile(path.read_bytes(), self.file, "exec"), module.__dict__)
+        except SyntaxError as error:
+            text = f": {error.text.strip()}" if error.text and error.text.strip() else ""
+            other = f" of {error.filename}" if error.filename not in (self.file, None) else ""
+            line = f"line {error.lineno}{other}: " if error.lineno else ""
+            raise ValueError(f"{self.name} does not load: {line}{error.msg}{text}") from None
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{self.name} does not load: {self.where(error)}{_named(error)}") from None
+        finally:
+            sys.path.remove(folder)
+        self.names: dict[str, Any] = module.__dict__
+
+    def where(self, error: BaseException) -> str:
+        """'line 12, in grad: ', the place in this file where the error came from; '' if it did not."""
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.file]
+        if not frames:
+            return ""
+        function = frames[-1].name
+        return f"line {frames[-1].lineno}{'' if function == '<module>' else f', in {function}'}: "
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """RuntimeError, in one line, for what this file's functions raise; other errors pass."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            where = self.where(error)
+            if not where:
+                raise
+            raise RuntimeError(f"{self.name}, {where}{_named(error)}") from None
+
+    def function(self, name: str) -> Callable[..., Any]:
+        found = self.names.get(name)
+        if callable(found):
+            self.parameter(name)
+            return found
+        there = [key for key, value in self.names.items() if inspect.isfunction(value) and key[0] != "_"]
+        raise ValueError(f"{self.name} has no function '{name}'" + (f"; it has {', '.join(there)}" if there else ""))
+
+    def gradient_of(self, name: str) -> Any:
+        """The function (or the arrays) that hold the gradient of `name` by hand; None if there is none."""
+        spellings = [f"grad_{name}", f"{name}_grad", *(["grad"] if name == "loss" else [])]
+        return next((self.names[s] for s in spellings if callable(self.names.get(s)) or s in self.names), None)
+
+    def differentiable(self, f: Callable[..., Any], value: Any) -> bool:
+        """Whether f takes Tensors and records what it does with them; if not, it is written in NumPy."""
+        arrays, failures = arrays_of(value).values(), []
+        wide = [np.array(array, np.float64) for array in arrays]
+        narrow = [array.copy() for array in arrays]  # what the file mixes them with may be float32
+        for tensors, copies in ((True, wide), (True, narrow), (False, narrow)):
+            try:
+                found = f(_packed(value, [wrap(a).requires_grad_() for a in copies] if tensors else copies))
+                return isinstance(found, Tensor) and found.requires_grad
+            except (Exception, SystemExit) as error:
+                failures.append(error)
+        raise max(failures, key=self.line)  # the way that got furthest is the one that was meant
+
+    def line(self, error: BaseException) -> int:
+        """The last line of this file that ran before the error; 0 if none did."""
+        frames = traceback.extract_tb(error.__traceback__)
+        return max((frame.lineno or 0 for frame in frames if frame.filename == self.file), default=0)
+
+    def parameter(self, name: str) -> str:
+        """The name of the function's one argument."""
+        parameters = inspect.signature(self.names[name]).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        if len(needed) != 1:
+            raise ValueError(
+                f"{self.name}: {name} takes {len(needed)} arguments ({', '.join(needed)}): let it take one, with all "
+                f"parameters in a dict: {name}(params)"
+            )
+        return needed[0]
+
+    def argument(self, function: str, seed: int) -> Any:
+        """Where to look: the variable named like the function's argument, or what make_NAME(seed) returns."""
+        name = self.parameter(function)
+        maker = self.names.get(f"make_{name}")
+        if callable(maker):
+            with self.telling():
+                value = maker(seed)
+        elif name in self.names:
+            value = self.names[name]
+        else:
+            raise ValueError(
+                f"{self.name} has no '{name}' to call {function} with: define {name} = ..., or make_{name}(seed)"
+            )
+        for key, array in arrays_of(value).items():
+            if array.dtype.kind != "f":
+                raise ValueError(f"{self.name}: {name} must hold floating arrays, '{key}' is {array.dtype}")
+        return value
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _packed(form: Any, values: Any) -> Any:
+    """`values` in the form of `form`: a dict, a list, a tuple, or the value itself."""
+    if isinstance(form, Mapping):
+        return dict(zip(form, values, strict=True))
+    return type(form)(values) if isinstance(form, (list, tuple)) else values[0]
