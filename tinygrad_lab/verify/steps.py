@@ -144,7 +144,7 @@ class _Judge:
         for version in versions:
             self._judge(version)
         for version in reversed(versions):  # what led to something vouched for is vouched for
-            if version in self.good:
+            if version in self.good and not version.name.startswith("returned"):  # a return reads everything
                 self.good.update(self.behind(version))
 
     def behind(self, version: Version) -> set[Version]:
