@@ -144,7 +144,7 @@ class _Search:
                     continue
                 slip = Found(entry.name, (entry.name, _fitted_key(candidate.detail)), entry.cost, candidate.detail)
                 if self.problem.same(view.hand, candidate.array, view.name):
-                    yield entry.cost, [slip], _relative(view.hand, candidate.array)
+                    yield entry.cost, [slip], _relative(view.hand, candidate.array, view.gradient)
                 elif kind == "array" and not candidate.fitted:
                     scaled = multiple(view, candidate.array)
                     if scaled is not None and scaled[1]:
@@ -301,8 +301,9 @@ def _fitted_key(detail: dict[str, Any]) -> Any:
     )
 
 
-def _relative(hand: np.ndarray, replayed: np.ndarray) -> float:
-    scale = np.abs(replayed).max(initial=0.0)
+def _relative(hand: np.ndarray, replayed: np.ndarray, truth: np.ndarray | None = None) -> float:
+    """The residual, relative to the replayed array or to the right gradient: a replay may be all zeros."""
+    scale = max(np.abs(a).max(initial=0.0) for a in (replayed, truth) if a is not None)
     return float(np.abs(hand - replayed).max(initial=0.0) / scale) if scale else 0.0
 
 

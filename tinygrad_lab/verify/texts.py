@@ -91,7 +91,7 @@ def _verdicts(diagnosis: Any, language: str) -> list[str]:
         array = diagnosis.arrays[name]
         if array.verdict == "shape":
             told.append(frame["shape"].format(name=name, shape=array.shape, expected=array.expected))
-        elif array.verdict == "non-finite":
+        elif array.verdict == "non-finite" or array.error != array.error:  # NaN: the right gradient is not finite
             told.append(frame["nan"].format(name=name))
         else:
             where = f", {array.where}" if array.where else ""
@@ -107,7 +107,7 @@ def _verdicts(diagnosis: Any, language: str) -> list[str]:
 
 
 def _worst(diagnosis: Any, language: str) -> list[str]:
-    scored = [a for a in diagnosis.arrays.values() if a.worst is not None]
+    scored = [a for a in diagnosis.arrays.values() if a.worst is not None and a.error == a.error]
     if not scored:
         return []
     array = max(scored, key=lambda a: a.error)
