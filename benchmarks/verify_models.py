@@ -284,6 +284,7 @@ class Logistic(Model):
             "extra p (1 - p)",
             "Jacobian left out",
             "logits instead of probabilities",
+            "gradient of another loss",
         )
         return (
             [(s, "") for s in head]

@@ -38,8 +38,8 @@ class ArrayVerdict:
 class Diagnosis:
     """The outcome of `diagnose`. True if the gradient is correct; `str()` is the report, at most 15 lines.
 
-    verdict  "correct", "explained", "unexplained" (no known pattern), "non-finite", "loss" (another loss value) or
-             "autograd" (the hand-derived gradient agrees with differences, and autograd does not)
+    verdict  "correct", "explained", "unexplained" (no known pattern), "non-finite", or "autograd" (the hand-derived
+             gradient agrees with differences, and autograd does not)
     causes   of the best explanation; `explanations` holds all exact ones, `partial` what fits some arrays only
     """
 
