@@ -259,11 +259,12 @@ class Tensor:
 
     def accumulate_grad(self, gradient: Any) -> None:
         """Add what a backward pass computed for this leaf: an array that nobody else holds, or a recorded Tensor."""
+        owned = not isinstance(gradient, Tensor) and self._watch is None
         gradient = gradient if isinstance(gradient, Tensor) else wrap(gradient)
         if self._watch is not None:
             gradient = self._watch.see(gradient)
         if self._grad is None:
-            self._grad = gradient
+            self._grad = gradient if owned else _unshared(gradient)
         elif gradient._requires_grad or self._grad._requires_grad:
             self._grad = self._grad + gradient
         else:
@@ -411,6 +412,14 @@ def _copy_leaf(cls: type[Tensor], array: np.ndarray, requires_grad: bool, grad: 
     made.array, made.node, made._requires_grad, made._watch = array, None, requires_grad, None
     made._grad = None if grad is None else wrap(grad.array.copy())
     return made
+
+
+def _unshared(tensor: Tensor) -> Tensor:
+    """`tensor` in memory of its own, with its history: a hook, another leaf or the user may hold `tensor` itself."""
+    if tensor.node is None and tensor._requires_grad:
+        copied: Tensor = tensor.clone()
+        return copied
+    return wrap(tensor.array.copy(), tensor.node)
 
 
 def edge_of(tensor: Tensor) -> Any:
