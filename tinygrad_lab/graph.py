@@ -124,11 +124,12 @@ observers: list[Observer] = []
 class _Mutations:
     """When each buffer was last changed in place, in the numbering of the nodes."""
 
-    __slots__ = ("latest", "log")
+    __slots__ = ("latest", "log", "unrecorded")
 
     def __init__(self) -> None:
         self.latest = 0  # of any buffer: while no node is older than this, nothing needs to be looked up
         self.log: dict[int, tuple[int, Any]] = {}
+        self.unrecorded: dict[int, tuple[Any, Any]] = {}  # normally empty
 
 
 mutations = _Mutations()
@@ -151,6 +152,25 @@ def mark_mutated(array: np.ndarray, number: int | None = None) -> None:
         log[key] = (number, log[key][1])
     else:  # the weak reference drops the entry with its buffer, before the id can be used again
         log[key] = (number, weakref.ref(buffer, lambda _: log.pop(key, None)))
+
+
+def mark_unrecorded(array: np.ndarray) -> None:
+    """Log that a recorded value was written into `array`, a view of memory whose owner has no history to add it to."""
+    if type(array.base) is np.ndarray:
+        buffer, log = _buffer(array), mutations.unrecorded
+        key = id(buffer)
+        log[key] = (weakref.ref(buffer, lambda _: log.pop(key, None)), weakref.ref(array))
+
+
+def mark_recorded(array: np.ndarray) -> None:
+    """Take back `mark_unrecorded`: the owner of `array`'s memory gets the history now."""
+    mutations.unrecorded.pop(id(_buffer(array)), None)
+
+
+def is_unrecorded(array: np.ndarray) -> bool:
+    """Whether a recorded value was written into `array`'s memory through a view, so that its gradient would be lost."""
+    entry = mutations.unrecorded.get(id(_buffer(array)))
+    return entry is not None and entry[1]() is not array  # the view itself, detached, is a constant as it should be
 
 
 def last_mutation(array: np.ndarray) -> int:

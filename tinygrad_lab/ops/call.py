@@ -52,6 +52,16 @@ def check_current(op_name: str, argument: str, tensor: Tensor) -> None:
         )
 
 
+def check_recorded(op_name: str, argument: str, tensor: Tensor) -> None:
+    """Refuse a tensor without history whose memory got a recorded value through a view: the gradient would be lost."""
+    if grad_mode.grad_enabled() and not tensor._requires_grad and graph.is_unrecorded(tensor.array):
+        raise RuntimeError(
+            f"{op_name}: its argument '{argument}' (shape {tensor.shape}) has no history, but a value that requires a "
+            f"gradient was written into its memory through a view (x[0][1] = v, x[0].add_(v), x.T.copy_(v)), whose "
+            f"gradient would be lost. Write into the tensor itself (x[0, 1] = v, x[0] += v), or read it under no_grad()"
+        )
+
+
 def refuse_gradient(op_name: str, argument: str) -> None:
     """Say that no gradient reaches `argument`: going on would leave its `.grad` at None without a word."""
     raise RuntimeError(f"{op_name}: the result is not differentiable with respect to '{argument}': detach() it")
@@ -138,6 +148,8 @@ def unwrap_sequence(op_name: str, argument: str, tensors: Any) -> tuple[bool, in
             edges[i] = tensor if tensor.node is None else tensor.node
             if tensor.node is not None and tensor.node.number < graph.mutations.latest:
                 check_current(op_name, f"{argument}[{i}]", tensor)
+        elif graph.mutations.unrecorded:
+            check_recorded(op_name, f"{argument}[{i}]", tensor)
     return is_tensor, mask, tuple(arrays), tuple(edges)
 
 
@@ -187,6 +199,7 @@ def source_of(op: Any) -> str:
                 f"        {name}_edge = {name}.node",
                 f"        if {name}_edge is None: {name}_edge = {name}",
                 f"        elif {name}_edge.number < mutations.latest: check_current({op.name!r}, {name!r}, {name})",
+                f"    elif mutations.unrecorded: check_recorded({op.name!r}, {name!r}, {name})",
             ]
         elif op.rules:
             lines.append(f"    if {name}._requires_grad and grad_enabled(): refuse_gradient({op.name!r}, {name!r})")
@@ -244,6 +257,7 @@ def public_function(op: Any) -> Callable[..., Any]:
         "asarray": np.asarray,
         "compile_function": compile_function,
         "check_current": check_current,
+        "check_recorded": check_recorded,
         "defaults": {name: parameter.default for name, parameter in op.signature.parameters.items()},
         "explain": explain,
         "forward": op.forward,

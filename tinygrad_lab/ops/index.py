@@ -15,7 +15,7 @@ from tinygrad_lab.ops.declare import op
 from tinygrad_lab.ops.samples import Sample, normal
 from tinygrad_lab.tensor import Tensor
 
-__all__ = ["add_at", "getitem", "located", "plain_index", "setitem"]
+__all__ = ["add_at", "getitem", "located", "part_of", "plain_index", "setitem"]
 
 
 def plain_index(index):
@@ -96,7 +96,15 @@ def getitem(input, index):
     """
     if type(index) is tuple:
         input, index = located(input, index)
-    return input[index]
+    return part_of(input, index)
+
+
+def part_of(array, index):
+    """array[index], as a view also of a single element, which NumPy copies: x[0].zero_() changes x."""
+    part = array[index]
+    if type(part) is np.ndarray:
+        return part
+    return array[(*index, ...) if type(index) is tuple else (index, ...)]
 
 
 @op(

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_lab import grad_mode, graph
 from tinygrad_lab.ops.declare import Composition, Op, registry
-from tinygrad_lab.ops.index import located, plain_index, setitem
+from tinygrad_lab.ops.index import located, part_of, plain_index, setitem
 from tinygrad_lab.ops.shape import to_dtype
 from tinygrad_lab.random import Generator, rand, randn
 from tinygrad_lab.tensor import Tensor, wrap
@@ -78,16 +78,27 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
     target.array[...] = result.array
     number = None
     if result.node is not None:
-        target.node, target._requires_grad = result.node, True
+        if target.node is None:
+            graph.mark_unrecorded(target.array)
+        _set_history(target, result.node)
         number = result.node.number  # so the new node itself is not older than the change
     elif grad_mode.grad_enabled() and target.node is not None:
         # Overwritten with something that needs no gradient: still a computed tensor, whose gradient goes nowhere.
-        target.node = graph.record(_clone.plan(0), (None,), (None,), target.array)
+        _set_history(target, graph.record(_clone.plan(0), (None,), (None,), target.array))
         number = target.node.number
     graph.mark_mutated(target.array, number)
     if number is None and target.node is not None:
         _renumber(target)
     return target
+
+
+def _set_history(tensor: Tensor, node: graph.Node) -> None:
+    """From now on `tensor` is what `node` computed. As in PyTorch `retain_grad` follows, hooks stay where they were."""
+    before = None if tensor.node is None else tensor.node.watch
+    tensor.node, tensor._requires_grad = node, True
+    if before is not None and before.retains:
+        before.retains = False
+        tensor.retain_grad()
 
 
 def _keep_overwritten(node: graph.Node, array: np.ndarray) -> None:
@@ -102,7 +113,7 @@ def _keep_overwritten(node: graph.Node, array: np.ndarray) -> None:
 
 def _renumber(tensor: Tensor) -> None:
     """A computed tensor changed under no_grad keeps its history, as in PyTorch; its value is what it is now."""
-    tensor.node = graph.record(_clone.plan(1), (tensor.node,), (), tensor.array)
+    _set_history(tensor, graph.record(_clone.plan(1), (tensor.node,), (), tensor.array))
 
 
 def inplace_of(function: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -194,17 +205,18 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
             _renumber(self)
         return
     # x[i] += v first changes the view x[i], whose memory is x's, and then assigns it: that one change is expected here.
-    part = array[index]
+    part = part_of(array, index)
     augmented = (
         source.node is not None
-        and self.node is not None
-        and source.array.__array_interface__["data"] == np.asarray(part).__array_interface__["data"]
+        and source.array.__array_interface__["data"] == part.__array_interface__["data"]
         and source.shape == part.shape
         and graph.last_mutation(array) == source.node.number
     )
     history = wrap(array, self.node) if self.node is not None else self
-    if augmented:
+    if augmented and self.node is not None:
         history = wrap(array, graph.record(_clone.plan(1), (self.node,), (), array))
+    elif augmented:
+        graph.mark_recorded(array)
     if source.array.dtype is not array.dtype:
         source = to_dtype(source, array.dtype)
     assign("setitem", self, setitem(history, index, source))
