@@ -298,4 +298,5 @@ operator("truediv", div)
 operator("floordiv", floor_divide)
 operator("mod", remainder)
 Tensor.__neg__ = neg
+Tensor.__abs__ = lambda self: self.abs()
 Tensor.__pos__ = lambda self: self

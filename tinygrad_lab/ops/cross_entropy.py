@@ -84,15 +84,16 @@ def _class_axis(shape):
 def _shares(dtype, target, weight, ignore_index, reduction):
     """How much each position's loss counts in the result: a number, or an array of the target's shape.
 
-    The weight of its class, 0 where the label is ignored; in a mean divided by the sum of these. A mean over nothing is
-    NaN, as in PyTorch.
+    The weight of its class, 0 where the label is ignored; in a mean divided by the sum of these.
     """
     ignored = target == ignore_index
     if weight is None and not ignored.any():
         return 1.0 if reduction != "mean" else 1.0 / target.size if target.size else np.nan
     counts = np.where(ignored, dtype.type(0), 1 if weight is None else weight[np.where(ignored, 0, target)])
     counts = counts.astype(dtype, copy=False)
-    return counts / counts.sum() if reduction == "mean" else counts
+    if reduction == "mean" and not ignored.all():  # the mean over nothing has the gradient 0
+        counts /= counts.sum()
+    return counts
 
 
 def _per_position(values, shape):
@@ -112,6 +113,8 @@ def _total(losses, share, reduction, shape):
         losses = losses * share.reshape(-1)
     if reduction == "none":
         return losses.reshape(shape)
+    if reduction == "mean" and isinstance(share, np.ndarray) and not share.any():
+        return losses.dtype.type(np.nan)  # the mean over nothing, as in PyTorch
     total = ones(losses.size, losses.dtype).dot(losses)
     return total if isinstance(share, np.ndarray) else total * losses.dtype.type(share)
 

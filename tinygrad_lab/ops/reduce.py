@@ -31,7 +31,7 @@ def axes(dim, ndim):
     """`dim` (an int or ints) as a tuple of non-negative axes; None and () mean all. IndexError if out of range."""
     if dim is None or dim == ():
         return tuple(range(ndim))
-    result = tuple(d + ndim if d < 0 else d for d in ((dim,) if isinstance(dim, (int, np.integer)) else dim))
+    result = tuple(d + max(ndim, 1) if d < 0 else d for d in ((dim,) if isinstance(dim, (int, np.integer)) else dim))
     for given, axis in zip((dim,) if isinstance(dim, (int, np.integer)) else dim, result, strict=True):
         if not 0 <= axis < max(ndim, 1):
             raise IndexError(

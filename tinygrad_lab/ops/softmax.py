@@ -40,7 +40,7 @@ def softmax(input, dim=None, *, dtype=None):
     """
     _require_dim("softmax", dim)
     e = np.subtract(input, np.max(input, axis=dim, keepdims=True, initial=-np.inf), dtype=dtype and dtype.numpy)
-    np.exp(e, out=e)
+    e = np.exp(e, out=e if e.ndim else None)  # NumPy made a number of a 0-d result
     e /= np.add.reduce(e, axis=dim, keepdims=True)
     return e
 
