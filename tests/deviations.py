@@ -72,6 +72,18 @@ BEHAVIOURS: dict[str, tuple[Any, str]] = {
         _mutated_data,
         "PyTorch does not track .data and returns a wrong gradient; here the change is found and refused",
     ),
+    "change through a view of a computed tensor": (
+        lambda torch, F: _changed_through_a_view(torch, torch.ones(2, 2, requires_grad=True) * 1),
+        "PyTorch rewrites the history of all views; here reading x afterwards is refused: write x[0] *= 2",
+    ),
+    "change through a view of a tensor without history": (
+        lambda torch, F: _changed_through_a_view(torch, torch.ones(2, 2)),
+        "the same; a gradient that would be lost is an error, and under no_grad reading is allowed",
+    ),
+    "backward(inputs=) a computed tensor": (
+        lambda torch, F: _backward_into_computed(torch),
+        "only leaves have a .grad of their own accord: autograd.grad(outputs, inputs) returns that gradient",
+    ),
     "is_inference of a tensor made in inference_mode": (
         lambda torch, F: _made_in_inference_mode(torch),
         "inference_mode is no_grad under another name: nothing is saved by it, and its tensors may be used anywhere",
@@ -93,6 +105,20 @@ BEHAVIOURS: dict[str, tuple[Any, str]] = {
         "values are printed by NumPy, which drops trailing zeros",
     ),
 }
+
+
+def _changed_through_a_view(torch: Any, x: Any) -> Any:
+    factor = torch.tensor([2.0, 2.0], requires_grad=True)
+    x[0].mul_(factor)
+    (x * 1).sum().backward()
+    return factor.grad.tolist()
+
+
+def _backward_into_computed(torch: Any) -> Any:
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.sum().backward(inputs=[y])
+    return y.grad.tolist()
 
 
 def _running_statistics(torch: Any, F: Any) -> Any:

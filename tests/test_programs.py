@@ -88,7 +88,8 @@ def hook_returns_a_constant(torch, rng):
 
 
 def hook_keeps_what_it_sees(torch, rng):
-    x, seen = leaf(torch, [1, 2]), []
+    x = leaf(torch, [1, 2])
+    seen: list[Any] = []
     x.register_hook(seen.append)
     for _ in range(3):
         (x * x).sum().backward()
