@@ -133,3 +133,13 @@ def test_repeated_operands_constants_and_functions_are_steps_as_they_were_called
     assert [constant.tolist() for constant in constants] == [[5.0, 7.0]]
     (expected,) = grad(loss, x, retain_graph=True)
     np.testing.assert_array_equal(trace.gradients()[trace.step(x)], expected.numpy())
+
+
+def test_reading_values_changes_no_running_statistics() -> None:
+    layer = nn.BatchNorm1d(3)
+    loss = (layer(lab.randn(8, 3)) ** 2).sum()
+    before = layer.running_mean.clone()
+    trace = Trace(loss)
+    assert all(trace.value(step) is not None for step in trace.steps)
+    trace.gradients(rules={("standardize", "input"): lambda g: g})
+    assert lab.equal(layer.running_mean, before)

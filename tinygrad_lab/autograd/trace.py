@@ -137,7 +137,8 @@ class Trace:
                 return tuple(plain(item) for item in operand)
             return self._values.get(operand, None) if isinstance(operand, Step) else operand
 
-        values = {name: plain(operand) for name, operand in step.operands.items()}
+        # A function among the arguments is there for a side effect (running statistics), which happened once already.
+        values = {name: None if callable(operand) else plain(operand) for name, operand in step.operands.items()}
         if any(values[name] is None for name, operand in step.operands.items() if isinstance(operand, Step)):
             return None
         function = op.function if not op.residuals else None
