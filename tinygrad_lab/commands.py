@@ -107,12 +107,15 @@ def train_command(
     print(f"model, metrics and curves: {folder}")
     plot_curves({model: history}, folder / "curves.png")
 
+
 SEED = typer.Option(help="Seed handed to make_params, and of the directions that are tried.")
+
 
 def _tell(text: object) -> None:
     """Print, with ? in the place of what the terminal's encoding lacks."""
     encoding = sys.stdout.encoding or "utf-8"
     print(str(text).encode(encoding, "replace").decode(encoding))
+
 
 @app.command()
 def gradcheck(
@@ -128,6 +131,7 @@ def gradcheck(
     result = gradcheck_file(target, mode, seed)
     _tell(result)
     return 0 if result else 1
+
 
 @app.command()
 def diagnose(

@@ -1,7 +1,7 @@
 """Gradient modes: whether ops are recorded, local to the thread and to the async task.
 
-What this file lets you do: switch recording off and on, for a block, for a decorated function, or from here on. It knows
-nothing else of the package.
+What this file lets you do: switch recording off and on, for a block, for a decorated function, or from here on. It
+knows nothing else of the package.
 """
 
 from __future__ import annotations
