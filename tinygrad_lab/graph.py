@@ -297,8 +297,9 @@ def _propagate(
     heap: list[tuple[int, Node]] = []
     # The loop body serves the roots too: they are the edges of a virtual newest node.
     op, saved, g = None, None, None
-    edges: Iterable[Any] = [edge for edge, _ in roots]
-    contributions: Iterable[Any] = [cotangent for _, cotangent in roots]
+    edges: Iterable[Any]
+    contributions: Iterable[Any]
+    edges, contributions = zip(*roots, strict=True) if roots else ((), ())
     while True:
         for edge, contribution in zip(edges, contributions, strict=True):
             if edge is None or contribution is None:

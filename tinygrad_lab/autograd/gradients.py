@@ -61,7 +61,7 @@ def backward(
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if grad_tensors is None:
         grad_tensors = [None] * len(tensors)
-    elif isinstance(grad_tensors, Tensor):
+    elif not isinstance(grad_tensors, (list, tuple)):
         grad_tensors = [grad_tensors]
     targets = None
     if inputs is not None:
@@ -76,7 +76,7 @@ def backward(
                     f"{why}. For others use autograd.grad(outputs, inputs)"
                 )
         targets = set(chosen)
-    roots = seeds(tensors, list(grad_tensors), create_graph)
+    roots = seeds(tensors, grad_tensors, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=targets)
     for leaf, gradient in arrived.items():
@@ -101,7 +101,7 @@ def _backward(
     earlier pass or changed in place.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
     """
-    backward([self], [gradient], retain_graph, create_graph, inputs)
+    backward(self, gradient, retain_graph, create_graph, inputs)
 
 
 _backward.__name__ = _backward.__qualname__ = "backward"

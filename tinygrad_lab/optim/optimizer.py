@@ -8,6 +8,7 @@ reported to it. It must not know ops or modules: updates run on raw arrays, so t
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -279,9 +280,12 @@ class Optimizer:
         ]
 
 
+@functools.lru_cache(256)
 def constant(value: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """A number as a 0-d array: it keeps float32 arrays float32, and ufuncs take it at no cost."""
-    return np.array(value, dtype)
+    """A number as a 0-d array, read-only: it keeps float32 arrays float32, and ufuncs take it at no cost."""
+    made = np.array(value, dtype)
+    made.flags.writeable = False
+    return made
 
 
 def zeros_like(p: np.ndarray) -> Tensor:
