@@ -8,8 +8,6 @@ cotangent at some steps. A replay recomputes only what the edit changes. It must
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,11 +16,11 @@ import numpy as np
 
 from tinygrad_lab import grad_mode, graph
 from tinygrad_lab.autograd import Step, Trace
+from tinygrad_lab.callers import user_frame
 from tinygrad_lab.tensor import Tensor
 
 __all__ = ["Edit", "Pass", "Recording", "Use", "call_recorded", "times"]
 
-_PACKAGE = os.path.dirname(graph.__file__) + os.sep
 _FLOAT = np.dtype(np.float64)
 
 
@@ -37,9 +35,7 @@ class _Lines(graph.Observer):
         if node is None:
             return
         self.outputs[node] = output.array
-        frame: Any = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<tinygrad_lab")):
-            frame = frame.f_back
+        frame = user_frame()
         if frame is not None:
             self.lines[node] = (frame.f_code.co_filename, frame.f_lineno)
 
