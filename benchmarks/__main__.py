@@ -38,14 +38,15 @@ def step_rows(names: list[str], rounds: int, block_s: float) -> Iterator[Row]:
 def chain_rows(quick: bool, rounds: int, block_s: float) -> Iterator[Row]:
     """Time per op: against PyTorch's, and in a ten times longer graph; the memory of a very long one."""
     short, long, very_long = (2_000, 20_000, 100_000) if quick else (20_000, 200_000, 1_000_000)
-    makers = {"short": partial(chain.chain, "tinygrad_lab", short), "long": partial(chain.chain, "tinygrad_lab", long)}
+    makers = {"ours": partial(chain.chain, "tinygrad_lab", short)}
     if HAS_TORCH:
         makers["PyTorch"] = partial(chain.chain, "torch", short)
-    seconds = interleaved(makers, rounds, block_s)
-    seconds = {name: [t / (long if name == "long" else short) for t in times] for name, times in seconds.items()}
+    seconds = {name: [t / short for t in times] for name, times in interleaved(makers, rounds, block_s).items()}
     us = medians(seconds)
-    spread = quartiles(seconds["short"], seconds["PyTorch"]) if HAS_TORCH else None
-    yield Row(f"chain of {short:,} ops", "us an op", us["short"], torch=us.get("PyTorch"), spread=spread)
+    spread = quartiles(seconds["ours"], seconds["PyTorch"]) if HAS_TORCH else None
+    yield Row(f"chain of {short:,} ops", "us an op", us["ours"], torch=us.get("PyTorch"), spread=spread)
+    seconds = chain.scaling(short, long, rounds)
+    us = medians(seconds)
     spread = quartiles(seconds["long"], seconds["short"])
     yield Row(f"chain of {long:,} ops over {short:,}", "us an op", us["long"], us["short"], 1.3, spread=spread)
     yield Row(f"chain of {very_long:,} ops, peak memory", "MiB", chain.peak_memory(very_long))

@@ -3,6 +3,7 @@
 This file knows nothing of the report.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,30 @@ def chain(library: str, ops: int) -> Callable[[], Any]:
         return x.grad
 
     return run
+
+
+def scaling(short: int, long: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds per op of ours in short and long chains, in turns, in a fresh interpreter.
+
+    Fresh, because Python's cyclic garbage collector walks everything that is alive: with PyTorch's 150,000 objects
+    beside them, long graphs would be charged for walking those.
+    """
+    program = (
+        "import json, time\n"
+        "from benchmarks.chain import chain\n"
+        f"sizes = {{'short': {short}, 'long': {long}}}\n"
+        "runs = {name: chain('tinygrad_lab', size) for name, size in sizes.items()}\n"
+        "times = {name: [] for name in sizes}\n"
+        f"for i in range({rounds} + 1):\n"
+        "    for name, size in sizes.items():\n"
+        "        start = time.perf_counter()\n"
+        "        runs[name]()\n"
+        "        if i: times[name].append((time.perf_counter() - start) / size)\n"
+        "print(json.dumps(times))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    times: dict[str, list[float]] = json.loads(done.stdout)
+    return times
 
 
 def peak_memory(ops: int) -> float:
