@@ -143,3 +143,16 @@ def test_reading_values_changes_no_running_statistics() -> None:
     assert all(trace.value(step) is not None for step in trace.steps)
     trace.gradients(rules={("standardize", "input"): lambda g: g})
     assert lab.equal(layer.running_mean, before)
+
+
+def test_reading_every_value_computes_each_step_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = lab.ones(2, requires_grad=True)
+    y = x
+    for _ in range(50):
+        y = y + 1
+    trace = Trace(y.sum())
+    computed: list[int] = []
+    compute = Trace._compute
+    monkeypatch.setattr(Trace, "_compute", lambda self, step: computed.append(step.index) or compute(self, step))
+    values = [trace.value(step) for step in (*trace.steps, *reversed(trace.steps))]
+    assert computed == list(range(len(trace.steps))) and values[50].tolist() == [51.0, 51.0]

@@ -109,10 +109,9 @@ class Trace:
 
     def value(self, step: Step) -> np.ndarray | None:
         """The step's output, recomputed where the graph does not hold it; None if what that takes was freed."""
-        if step not in self._values:
-            for earlier in self.steps[: step.index + 1]:  # in order, so no recursion
-                if earlier not in self._values:
-                    self._values[earlier] = self._compute(earlier)
+        while len(self._values) <= step.index:  # in order, each once: no recursion, and linear for the whole graph
+            following = self.steps[len(self._values)]
+            self._values[following] = self._compute(following)
         return self._values[step]
 
     def _compute(self, step: Step) -> Any:
