@@ -394,3 +394,24 @@ def test_functional_is_the_registry():
     names = {name for name, declared in registry.items() if "functional" in declared.faces}
     assert names and all(getattr(F, name) is registry[name].function for name in names)
     assert not hasattr(F, "__path__")
+
+
+def test_a_module_call_marks_the_nodes_that_it_made():
+    """What drawings and tables group by: the numbers of a call's nodes, and the nesting of calls."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    x = lab.ones(2, 3, requires_grad=True)
+    before = x * 2.0
+    out = model(before)
+    first, module, inner = out.grad_fn.call
+    assert module() is model and before.grad_fn.number < first < out.grad_fn.number
+    inner_first, relu, none = inner
+    assert relu() is model[1] and first < inner_first < out.grad_fn.number and none is None
+    assert not hasattr(nn.Identity()(before).grad_fn, "call")  # it made nothing
+
+    class Pair(nn.Module):
+        def forward(self, x):
+            return {"double": x * 2.0, "others": [x + 1.0, "text"]}
+
+    pair = Pair()
+    made = pair(before)
+    assert made["double"].grad_fn.call[1]() is pair and made["others"][0].grad_fn.call[1]() is pair

@@ -24,6 +24,7 @@ from tinygrad_lab.grad_mode import recording
 __all__ = [
     "Node",
     "Observer",
+    "mark_call",
     "mark_mutated",
     "observers",
     "run_backward",
@@ -42,11 +43,12 @@ class Node(list[Any]):
     number  creation number: greater than that of everything this node depends on
     shape, dtype   of the output (NumPy's), which outlive the saved values
     watch   tensor hooks and retained gradient of the output, if anybody asked for them
+    call    set only on what a module call returned (`mark_call`)
 
     A node never refers to the Tensor it produced, so a graph has no reference cycles and dies with its last user.
     """
 
-    __slots__ = ("__weakref__", "dtype", "number", "plan", "saved", "shape", "watch")
+    __slots__ = ("__weakref__", "call", "dtype", "number", "plan", "saved", "shape", "watch")
 
     plan: Any
     saved: tuple[Any, ...] | None
@@ -54,6 +56,7 @@ class Node(list[Any]):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     watch: Any
+    call: tuple[int, weakref.ref[Any], Any]
 
     # Nodes are told apart by identity, not by their edges.
     __eq__ = object.__eq__
@@ -95,6 +98,17 @@ def record(plan: Any, edges: tuple[Any, ...], saved: tuple[Any, ...], output: np
     node.dtype = output.dtype
     node.watch = None
     return node
+
+
+def mark_call(node: Node, first: int, module: Any) -> None:
+    """Note that the call of `module` that began at number `first` ended by returning what `node` made.
+
+    Nodes are numbered as they are made, so the call's nodes are those from `first` to `node.number`. One node may end
+    several calls (a Sequential and its last layer): `node.call` is the outermost, (first, weak reference to the module,
+    the call inside it that this node ends too, or None).
+    """
+    if node.number > first:  # else the module only handed on what it was given
+        node.call = (first, weakref.ref(module), getattr(node, "call", None))
 
 
 # Observers

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from tinygrad_lab import dtypes
-from tinygrad_lab.graph import mark_mutated, observers
+from tinygrad_lab.graph import mark_call, mark_mutated, numbers, observers
 from tinygrad_lab.hooks import RemovableHandle
 from tinygrad_lab.nn.loading import IncompatibleKeys, load_state
 from tinygrad_lab.nn.parameter import Parameter
@@ -62,9 +62,13 @@ class Module(Tree):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`, with hooks. An error gets a note that names this layer by its path in the outermost model."""
         try:
-            if self._hooks or observers:
-                return self._call_watched(args, kwargs)
-            return self.forward(*args, **kwargs)
+            first = next(numbers)
+            output = self._call_watched(args, kwargs) if self._hooks or observers else self.forward(*args, **kwargs)
+            if type(output) is not Tensor:
+                self._mark(output, first)
+            elif output.node is not None:
+                mark_call(output.node, first, self)
+            return output
         except Exception as error:
             add_layer_note(error, Module.__call__.__code__)
             raise
@@ -76,6 +80,16 @@ class Module(Tree):
             f'Module [{name}] is missing the required "forward" function: define '
             f"`def forward(self, input)` in class {name}"
         )
+
+    def _mark(self, output: Any, first: int) -> None:
+        """Note in the graph that the Tensors in `output` (a tuple, list or dict of them) are what this call made."""
+        for item in (
+            output.values() if isinstance(output, dict) else output if isinstance(output, (tuple, list)) else ()
+        ):
+            if not isinstance(item, Tensor):
+                self._mark(item, first)
+            elif item.node is not None:
+                mark_call(item.node, first, self)
 
     def _call_watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call with hooks, and with `module_stack` kept for observers."""
