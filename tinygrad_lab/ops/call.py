@@ -258,7 +258,6 @@ def public_function(op: Any) -> Callable[..., Any]:
         "compile_function": compile_function,
         "check_current": check_current,
         "check_recorded": check_recorded,
-        "defaults": {name: parameter.default for name, parameter in op.signature.parameters.items()},
         "explain": explain,
         "forward": op.forward,
         "grad_enabled": grad_mode.grad_enabled,
@@ -280,7 +279,7 @@ def public_function(op: Any) -> Callable[..., Any]:
     function.__doc__ = op.forward.__doc__
     function.__module__ = op.forward.__module__
     function.__qualname__ = op.name
-    function.__signature__ = op.signature  # type: ignore[attr-defined]
+    function.__wrapped__ = op.forward  # type: ignore[attr-defined]  # whose signature is this function's
     function.op = op  # type: ignore[attr-defined]
     return function
 
@@ -292,6 +291,7 @@ def compile_function(op: Any, shell: types.FunctionType) -> None:
     # Tracebacks show the text.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     made: dict[str, Any] = {}
+    shell.__globals__["defaults"] = {name: parameter.default for name, parameter in op.signature.parameters.items()}
     exec(compile(source, filename, "exec"), shell.__globals__, made)
     function = made[op.name]
     shell.__defaults__, shell.__kwdefaults__ = function.__defaults__, function.__kwdefaults__

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -46,10 +45,14 @@ class _Declared:
         self.samples = tuple(samples)
         self.aliases = tuple(aliases.split())
         self.spread = spread
-        self.signature = inspect.signature(function)
-        self.arguments = tuple(self.signature.parameters)
+        self.arguments = parameter_names(function)
         self.__doc__ = function.__doc__
         self.function = function
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature of the public function."""
+        return inspect.signature(self.function)
 
     def publish(self) -> Callable[..., Any]:
         """Register, add the Tensor method, and return the public function."""
@@ -85,14 +88,17 @@ class Composition(_Declared):
     """A public function written with other ops: it has no rules of its own, its gradient follows from theirs."""
 
 
+_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+
+
 def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's parameters. `inspect.signature` takes ten times as long, and there are 400 rules."""
     if hasattr(function, "op"):
         names: tuple[str, ...] = function.op.arguments
         return names
-    if type(function) is not types.FunctionType or hasattr(function, "__wrapped__"):
+    code = getattr(function, "__code__", None)
+    if code is None or hasattr(function, "__wrapped__") or code.co_flags & _VARIADIC:
         return tuple(inspect.signature(function).parameters)
-    code = function.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
