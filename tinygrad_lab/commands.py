@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tinygrad_lab import datasets
-from tinygrad_lab.experiments import TrainingConfig, train
+from tinygrad_lab.experiments import Experiment, train
 from tinygrad_lab.experiments.figures import plot_curves
 from tinygrad_lab.verify.student import diagnose_file, gradcheck_file
 
@@ -43,8 +43,8 @@ def demo(
         "of 8x8 pixels"
     )
     configs = {
-        "softmax": TrainingConfig(lr=0.5, momentum=0.9, batch_size=32, epochs=40, seed=seed),
-        "mlp": TrainingConfig(
+        "softmax": Experiment(lr=0.5, momentum=0.9, batch_size=32, epochs=40, seed=seed),
+        "mlp": Experiment(
             model="mlp",
             hidden=(512,),
             optimizer="adam",
@@ -89,7 +89,18 @@ def train_command(
         widths = tuple(int(width) for width in hidden.replace(",", " ").split())
     except ValueError:
         raise ValueError(f"hidden must be widths separated by commas, for example 256,30, got {hidden!r}") from None
-    config = TrainingConfig(dataset, model, widths, optimizer, lr, momentum, weight_decay, batch_size, epochs, seed)
+    config = Experiment(
+        dataset=dataset,
+        model=model,
+        hidden=widths,
+        optimizer=optimizer,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+    )
     folder = out or Path("runs") / f"{dataset}-{model}"
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder, {folder} is a file")

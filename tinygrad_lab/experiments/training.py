@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_lab import grad_mode, random, serialization
-from tinygrad_lab.experiments.config import TrainingConfig
+from tinygrad_lab.experiments.building import build_model, build_optimizer
+from tinygrad_lab.experiments.config import Experiment
 from tinygrad_lab.nn import Module, functional
 from tinygrad_lab.tensor import Tensor
 from tinygrad_lab.utils.data import DataLoader, TensorDataset
@@ -69,12 +70,12 @@ def _write_json(path: Path, data: Any) -> None:
 class _Run:
     """A run in progress: what changes while it trains, and how that is stored and restored."""
 
-    def __init__(self, config: TrainingConfig, splits: Any, folder: Path) -> None:
+    def __init__(self, config: Experiment, splits: Any, folder: Path) -> None:
         self.config, self.splits, self.folder = config, splits, folder
         random.manual_seed(config.seed)
         features = splits.train.tensors[0].shape[1]
-        self.model = config.build_model(features, len(splits.classes))
-        self.optimizer = config.build_optimizer(self.model)
+        self.model = build_model(config, features, len(splits.classes))
+        self.optimizer = build_optimizer(config, self.model)
         self.shuffling = random.Generator().manual_seed(config.seed)  # its state only changes where an epoch begins
         self.epoch_state = self.shuffling.get_state()
         self.batches_done = 0
@@ -151,7 +152,7 @@ def _blas_threads(multiply_adds: int) -> Any:
 
 
 def train(
-    config: TrainingConfig, splits: Any, folder: str | os.PathLike[str], *, resume: bool = False, progress: bool = True
+    config: Experiment, splits: Any, folder: str | os.PathLike[str], *, resume: bool = False, progress: bool = True
 ) -> tuple[Module, History]:
     """Run `config` on `splits` (`datasets.load`), store everything in `folder`, and return the model and its history.
 
