@@ -30,6 +30,8 @@ NEGATIVE = {
     "initial_accumulator_value": "Invalid initial_accumulator_value value: -1",
     "momentum_decay": "Invalid momentum_decay value: -1",
     "rho": "Invalid rho value: -1",
+    "l1": "Invalid l1 value: -1",
+    "l2": "Invalid l2 value: -1",
 }
 CLASSES = [cls for cls in vars(optim).values() if inspect.isclass(cls) and cls is not optim.Optimizer]
 
@@ -37,7 +39,7 @@ CLASSES = [cls for cls in vars(optim).values() if inspect.isclass(cls) and cls i
 @pytest.mark.parametrize("cls", CLASSES)
 def test_negative_options_are_named(cls):
     known = [name for name in NEGATIVE if name in inspect.signature(cls).parameters]
-    assert "lr" in known and "weight_decay" in known
+    assert "lr" in known and {"weight_decay", "l2"} & set(known)
     for name in known:
         with pytest.raises(ValueError, match=NEGATIVE[name] + rf" \({name} must be at least 0"):
             cls([p()], **{name: -1})

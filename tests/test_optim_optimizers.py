@@ -56,7 +56,10 @@ OPTIONS = {
         {"initial_accumulator_value": 0.5, "eps": 1e-4, "maximize": True},
     ],
     "Adadelta": [{}, {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1}, {"eps": 1e-3, "maximize": True}],
+    "ProximalSGD": [{"lr": 0.05}, {"lr": 0.05, "l1": 0.5}, {"lr": 0.05, "momentum": 0.9, "l1": 0.2, "l2": 0.3}],
 }
+OURS = {"ProximalSGD"}  # which PyTorch does not have; tests/test_optim_proximal.py has its references
+PYTORCHS = [name for name in OPTIMIZERS if name not in OURS]
 CASES = [(name, options) for name in OPTIONS for options in OPTIONS[name]]
 
 # The last shape is cut into blocks, the last but one goes through scratch arrays in one piece.
@@ -88,7 +91,7 @@ def gradient(p, number, step, sign=1.0):
 
 
 def run(optimizer, params, steps, start=0, skip=()):
-    sign = -1.0 if optimizer.param_groups[0]["maximize"] else 1.0
+    sign = -1.0 if optimizer.param_groups[0].get("maximize") else 1.0
     for step in range(start, start + steps):
         for number, param in enumerate(params):
             param.grad = None if (step, number) in skip else wrap(gradient(param.array, number, step, sign))
@@ -99,7 +102,7 @@ def leaves(arrays):
     return [wrap(array.copy()).requires_grad_() for array in arrays]
 
 
-@pytest.mark.parametrize(("name", "options"), CASES)
+@pytest.mark.parametrize(("name", "options"), [case for case in CASES if case[0] in PYTORCHS])
 def test_trajectory_is_pytorchs(name, options):
     torch = pytest.importorskip("torch")
     skip = {(step, 1) for step in range(3, 9)}  # a parameter without gradient keeps its state and its step count
@@ -123,7 +126,7 @@ def test_trajectory_is_pytorchs(name, options):
             np.testing.assert_allclose(value.array, expected[key].numpy(), rtol=1e-10, atol=1e-10, err_msg=key)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", PYTORCHS)
 def test_signature_is_pytorchs(name):
     torch = pytest.importorskip("torch")
     ours = inspect.signature(OPTIMIZERS[name].__init__).parameters
@@ -145,6 +148,7 @@ RATES = {
     "RMSprop": 0.002,
     "Adagrad": 0.5,
     "Adadelta": 1.0,
+    "ProximalSGD": 0.001,
 }
 
 
@@ -153,7 +157,7 @@ RATES = {
 def test_parabola(name, dtype):
     w = wrap(np.array([3.0, -2.0], dtype)).requires_grad_()
     options = {"weight_decay": 0.0} if name == "AdamW" else {}
-    optimizer = OPTIMIZERS[name]([w], lr=RATES[name] * (100 if name == "SGD" else 1), **options)
+    optimizer = OPTIMIZERS[name]([w], lr=RATES[name] * (100 if "SGD" in name else 1), **options)
     for _ in range(3000):
         w.grad = wrap(2 * (w.array - np.array([1.0, 2.0], dtype)))
         optimizer.step()
@@ -161,7 +165,12 @@ def test_parabola(name, dtype):
     np.testing.assert_allclose(w.array, [1.0, 2.0], atol=0.02)
 
 
-VALLEY = {"SGD": {"momentum": 0.9}, "AdamW": {"weight_decay": 0.0}, "Adadelta": {"rho": 0.999}}
+VALLEY = {
+    "SGD": {"momentum": 0.9},
+    "ProximalSGD": {"momentum": 0.9},
+    "AdamW": {"weight_decay": 0.0},
+    "Adadelta": {"rho": 0.999},
+}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -195,7 +204,7 @@ def test_resumes_to_the_bit(name, options, dtype):
         assert a[0] == b[0] and all(a[1][key].tolist() == b[1][key].tolist() for key in a[1])
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", PYTORCHS)
 def test_state_dict_layout_is_pytorchs_and_theirs_can_be_loaded(name):
     torch = pytest.importorskip("torch")
     ours, theirs = leaves(initial()), [torch.tensor(a, requires_grad=True) for a in initial()]
@@ -292,7 +301,8 @@ def test_a_step_allocates_nothing_large_and_keeps_every_buffer(name, options, or
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_numpy_scalars_as_options_keep_float32(name):
     param = wrap(np.ones((5, 4), "float32")).requires_grad_()
-    optimizer = OPTIMIZERS[name]([param], lr=np.float64(0.1), weight_decay=np.float64(0.01))
+    decay = "l2" if name in OURS else "weight_decay"
+    optimizer = OPTIMIZERS[name]([param], lr=np.float64(0.1), **{decay: np.float64(0.01)})
     run(optimizer, [param], 2)
     assert param.array.dtype == "float32"
     assert all(value.array.dtype == "float32" for value in optimizer.state[param].values())

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 __all__ = ["ACTIVATIONS", "DATASETS", "LOSSES", "MODELS", "OPTIMIZERS", "Experiment", "parse_field"]
 
@@ -204,22 +204,22 @@ class Experiment:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Experiment:
         """The experiment of these fields; what is left out has its default. ValueError for a name that is no field."""
         for name in values:
             _annotation(name)
-        return cls(**values)
+        return Experiment(**values)
 
-    @classmethod
-    def from_toml(cls, path: str | os.PathLike[str]) -> Self:
+    @staticmethod
+    def from_toml(path: str | os.PathLike[str]) -> Experiment:
         """The experiment that a TOML file describes; its table [sweep], if there is one, is for `sweep`.
 
         Raises ValueError, with the file's name: no such file, no TOML, a wrong field or value.
         """
         return read_toml(path)[0]
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Experiment:
         """The same experiment with other values in some fields. ValueError for a name that is no field."""
         return self.from_dict({**self.as_dict(), **changes})
 

@@ -8,6 +8,7 @@ from tinygrad_lab.optim import lr_scheduler
 from tinygrad_lab.optim.adam import Adam, Adamax, AdamW, NAdam
 from tinygrad_lab.optim.adaptive import Adadelta, Adagrad, RMSprop
 from tinygrad_lab.optim.optimizer import Optimizer
+from tinygrad_lab.optim.proximal import ProximalSGD
 from tinygrad_lab.optim.sgd import SGD
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Adamax",
     "NAdam",
     "Optimizer",
+    "ProximalSGD",
     "RMSprop",
     "lr_scheduler",
 ]
