@@ -143,10 +143,11 @@ def test_steps_follow_one_another():
     assert np.shares_memory(features(apply([], splits))[0], features(splits)[0])
 
 
-def test_no_validation_images():
+def test_no_validation_images(tmp_path):
     pytest.importorskip("sklearn")
     splits = made((20,), counts=(30, 0, 4))
-    assert [x.shape for x in features(apply(["standardize", "pca:3"], splits))] == [(30, 3), (0, 3), (4, 3)]
+    for _ in range(2):  # made, then read
+        assert [x.shape for x in features(apply(["center", "pca:3"], splits, tmp_path))] == [(30, 3), (0, 3), (4, 3)]
 
 
 @pytest.mark.parametrize(

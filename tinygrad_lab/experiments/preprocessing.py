@@ -182,7 +182,7 @@ def _key(steps: Sequence[str], parts: list[np.ndarray]) -> str:
     digest = hashlib.sha256(f"{_CACHE_VERSION} {list(steps)}".encode())
     for part in parts:
         digest.update(f"{part.dtype.str} {part.shape}".encode())
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).ravel().data)
     return digest.hexdigest()[:32]
 
 
