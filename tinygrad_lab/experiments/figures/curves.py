@@ -108,18 +108,18 @@ def plot_curves(histories: Mapping[str, Any], path: str | os.PathLike[str] | Non
                 if len(histories) == 1:
                     ends.append(End(*end, f"{part} {end[1]:.4f}", look["color"]))
                 elif not dashed:
-                    tested = what == "accuracy" and test is not None
-                    ends.append(End(*end, f"{plain(name, 28)}: {test:.4f}" if tested else plain(name, 28), look["color"]))
+                    tested = f": {test:.4f}" if what == "accuracy" and test is not None else ""
+                    ends.append(End(*end, plain(name, 28) + tested, look["color"]))
         title, test = what.capitalize(), next(iter(histories.values())).test_accuracy
         if what == "accuracy" and len(histories) == 1 and test is not None:
             title += f" (test {test:.4f})"
         elif what == "accuracy" and any(h.test_accuracy is not None for h in histories.values()):
             title += " (beside the names: test)"
         _by_epoch(axes, title)
-        if len(histories) > 1:
-            axes.set_xlabel("epoch (solid: validation, dashed: training)")
         _limits(axes, lines, 0 if what == "loss" else None)
         label_ends(figure, axes, ends)
+    if len(histories) > 1:
+        figure.supxlabel("solid: validation, dashed: training", fontsize=14, color=MUTED)
     return finish(figure, path)
 
 
@@ -154,6 +154,8 @@ def plot_lines(
     for index, (name, given) in enumerate(lines.items()):
         values, look = finite(given), {**_looks(index), "linestyle": DASHES[index % len(DASHES)]}
         stretch = 1 if len(values) <= 400 else len(values) // 200
+        if len(lines) == 1 and len(values) > 30:
+            look["marker"] = ""
         x = [1 + i + (min(stretch, len(values) - i) - 1) / 2 for i in range(0, len(values), stretch)]
         parts = [[v for v in values[i : i + stretch] if not math.isnan(v)] for i in range(0, len(values), stretch)]
         means = [sum(part) / len(part) if part else math.nan for part in parts]
@@ -174,16 +176,19 @@ def plot_lines(
 
 
 def _scale(values: Sequence[Any]) -> str:
-    """'log', 'linear' or 'names': how swept values lie on an axis."""
+    """'log', 'linear', 'ordered' (side by side, joined) or 'names': how swept values lie on an axis."""
     numbers = all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values)
-    if not numbers or not all(math.isfinite(v) for v in values) or len(set(values)) < 2:
+    if not numbers or not all(math.isfinite(v) for v in values) or len(set(values)) < len(values):
         return "names"
-    if max(values) < 20 * max(min(values), 0) or len(values) == 2:
+    ordered = np.sort(np.array(values, dtype=float))
+    if len(ordered) < 3:
         return "linear"
-    if min(values) > 0:
-        return "log"
-    positive = sorted(v for v in values if v > 0)
-    return "names" if positive and positive[-1] > 20 * positive[0] else "linear"  # 0 has no place on a logarithmic axis
+    gaps = np.diff(ordered)
+    if ordered[0] > 0 and ordered[-1] >= 10 * ordered[0]:
+        ratios = np.diff(np.log(ordered))
+        if ratios.max() / ratios.min() < gaps.max() / gaps.min():
+            return "log"
+    return "linear" if gaps.max() <= 12 * gaps.min() else "ordered"  # 0, 0.0001, 0.001: 0 has no place on a log axis
 
 
 @drawn
@@ -197,8 +202,9 @@ def plot_swept(
 ) -> Any:
     """A measure against a swept value: mean over the seeds, with one standard deviation as bars and each seed a dot.
 
-    The axis is logarithmic if the values span a factor of 20 or more; values that are no numbers, or 0 together with
-    such a span, stand side by side in the order given. A value of which every run failed is marked x at the foot.
+    The axis is logarithmic if that spaces the values more evenly. Where neither scale does (0, 0.0001, 0.001), they
+    stand side by side; so do values that are no numbers, in the order given. A value of which every run failed is
+    marked x at the foot.
 
     Args:
         name: of the swept field.
@@ -222,6 +228,8 @@ def plot_swept(
     axes, ends, scale = figure.subplots(), [], _scale(values)
     places = np.arange(len(values), dtype=float) if scale == "names" else np.array(values, dtype=float)
     order = np.argsort(places)
+    if scale == "ordered":
+        places = np.argsort(order).astype(float)
     for index, (curve, rows) in enumerate(series.items()):
         look, clean = _looks(index), [[v for v in finite(row) if not math.isnan(v)] for row in rows]
         known = [i for i in order if clean[i]]
@@ -235,18 +243,13 @@ def plot_swept(
         style = {**look, "linestyle": DASHES[index % len(DASHES)] if scale != "names" or len(series) > 1 else ""}
         axes.errorbar(places[known], means, yerr=bars if any(bars) else None, capsize=6, elinewidth=2, **style)
         if len(series) == 1:
-            for i, mean, bar in zip(known, means, bars, strict=True):
-                axes.annotate(
-                    f"{mean:.4f}", (places[i], max(mean + bar, *clean[i], mean)), xytext=(0, 10),
-                    textcoords="offset points", ha="center", fontsize=13,
-                    fontweight="bold" if mean == max(means) else "normal",
-                )  # fmt: skip
+            _write_values(axes, places[known], means, [clean[i] for i in known], bars)
         elif known:
             ends.append(End(places[known[-1]], means[-1], plain(curve, 28), look["color"]))
     if scale == "log":
         axes.set_xscale("log")
         axes.minorticks_off()
-    axes.margins(x=0.08, y=0.16)
+    axes.margins(x=0.08, y=0.2)
     texts = [plain(number(value), 18) for value in values]
     axes.set_xticks(places, texts, rotation=0 if sum(map(len, texts)) < 75 else 30)
     if scale == "linear":
@@ -259,6 +262,17 @@ def plot_swept(
     axes.tick_params(axis="x", color=MUTED)
     label_ends(figure, axes, ends)
     return finish(figure, path)
+
+
+def _write_values(axes: Any, x: Any, means: list[float], seeds: list[list[float]], bars: list[float]) -> None:
+    """Write each mean above its point, or below where the line comes from above; the largest in bold."""
+    for i, mean in enumerate(means):
+        around = [*means[max(0, i - 1) : i], *means[i + 1 : i + 2]]
+        below = bool(around) and all(mean < other for other in around)
+        edge = min(mean - bars[i], *seeds[i]) if below else max(mean + bars[i], *seeds[i])
+        weight = "bold" if mean == max(means) else "normal"
+        where = {"xytext": (0, -10 if below else 10), "textcoords": "offset points", "va": "top" if below else "bottom"}
+        axes.annotate(f"{mean:.4f}", (x[i], edge), ha="center", fontsize=14, fontweight=weight, **where)
 
 
 def _apart(places: np.ndarray, texts: Sequence[str], least: float) -> tuple[list[float], list[str]]:

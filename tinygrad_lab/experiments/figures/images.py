@@ -32,7 +32,7 @@ def _tiles(count: int, columns: int, title: str, size: float, heading: float) ->
     rows = math.ceil(count / columns)
     width = max(columns * size, 6.5)
     figure = new_figure(width + 0.3, rows * (size + heading) + 0.8)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, rect=(0.012, 0.015, 0.976, 0.97))
     figure.suptitle(title, fontsize=18, x=0.02, ha="left")
     tiles = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in tiles:
@@ -45,14 +45,15 @@ def _tiles(count: int, columns: int, title: str, size: float, heading: float) ->
 @drawn
 def plot_misclassified(
     images: Any,
-    true: Sequence[int],
-    predicted: Sequence[int],
-    probabilities: Sequence[float],
+    true: Any,
+    predicted: Any,
+    probabilities: Any,
     classes: Sequence[str],
     path: str | os.PathLike[str] | None = None,
     *,
     count: int = 18,
     total: int | None = None,
+    score: str = "p",
 ) -> Any:
     """Misclassified images, the most confident mistakes first, each with its class, the prediction and its probability.
 
@@ -64,6 +65,7 @@ def plot_misclassified(
         path: of a .png or .svg.
         count: how many to show at most.
         total: how many images were looked at, for the title; by default N.
+        score: what the probabilities are called, if they are none.
 
     Returns:
         The matplotlib Figure, or the Path if one is given. Without mistakes it says that there are none.
@@ -90,7 +92,7 @@ def plot_misclassified(
         names = plain(classes[true[i]], 11), plain(classes[predicted[i]], 11)
         between = " → " if len(names[0] + names[1]) < 10 else " →\n"
         axes.set_title(f"{names[0]}{between}{names[1]}", fontsize=15, pad=5)
-        axes.set_xlabel(f"p = {probabilities[i]:.3f}", fontsize=13, labelpad=4)
+        axes.set_xlabel(f"{score} = {probabilities[i]:.3f}", fontsize=13, labelpad=4)
     if not len(shown):
         tiles[0].text(0.5, 0.5, "none", ha="center", va="center", color=MUTED, fontsize=18)
     return finish(figure, path)
@@ -108,7 +110,7 @@ def plot_weights(
     """Weights as images: the template of each class of a linear model, or what the units of a first layer look for.
 
     One scale for all, symmetric around 0, ends at the 99.5th percentile of the absolute values. One channel: red adds
-    to the score where the image is bright, blue takes away. Three channels: the colour itself, grey where weights are 0.
+    to the score where the image is bright, blue takes away. Three channels: the colour itself, grey at 0.
 
     Args:
         weights: (N, height, width) or (N, channels, height, width), 1 or 3 channels.
@@ -130,7 +132,8 @@ def plot_weights(
     shown = np.arange(len(pixels))[:count] if names is not None else np.argsort(-norms, kind="stable")[:count]
     limit = float(np.percentile(np.abs(pixels[shown]), 99.5)) or 1.0
     few = len(shown) <= 12
-    figure, tiles = _tiles(len(shown), min(5 if few else 12, len(shown)), title, 2.2 if few else 1.15, 0.42 if few else 0.32)
+    columns, size, heading = (5, 2.2, 0.42) if few else (12, 1.15, 0.32)
+    figure, tiles = _tiles(len(shown), min(columns, len(shown)), title, size, heading)
     for axes, i in zip(tiles, shown, strict=False):
         if pixels.shape[3] == 3:
             image = axes.imshow(np.clip(0.5 + pixels[i] / (2 * limit), 0, 1), interpolation="nearest")

@@ -71,7 +71,7 @@ def plot_grid(
         value = table[row, column]
         return f"{value:.4f}" if math.isfinite(value) else "failed"
 
-    image = _cells(axes, table, text, norm, 16 if len(columns) <= 7 else 12)
+    image = _cells(axes, table, text, norm, 18 if len(columns) <= 7 else 13)
     if len(known):
         best = np.unravel_index(np.nanargmax(table), table.shape)
         frame = (float(best[1]) - 0.46, float(best[0]) - 0.45)

@@ -91,7 +91,9 @@ def new_figure(width: float, height: float) -> Any:
     """An empty figure of that many inches; titles and labels get the room they need."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.14, h_pad=0.12)
+    return figure
 
 
 def finish(figure: Any, path: str | os.PathLike[str] | None) -> Any:
@@ -135,8 +137,10 @@ def number(value: object) -> str:
     """
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        return f"{value:g}" if abs(value) < 1e6 and not isinstance(value, int) else str(value)
+    if isinstance(value, (int, np.integer)):
+        return str(value)
+    if isinstance(value, (float, np.floating)):
+        return f"{value:g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(number(part) for part in value) or "none"
     return "none" if value is None else plain(value)
@@ -204,18 +208,27 @@ def label_ends(figure: Any, axes: Any, ends: Sequence[End]) -> None:
     height = axes.get_window_extent().height
     gap = LABEL_SIZE * 1.3 * figure.dpi / 72 / height
     low, high = axes.get_ylim()
+    last = max((end.x for end in ends), default=0)
     to_axes = axes.transScale + axes.transLimits
     heights = [float(to_axes.transform((end.x, min(max(end.y, low), high)))[1]) for end in ends]
     for end, place in zip(ends, spread_out(heights, gap, 0.0, 1.0), strict=True):
         axes.annotate(
             end.text,
             xy=(end.x, min(max(end.y, low), high)),
-            xytext=(1.05, place),
+            xytext=(1.07, place),
             textcoords="axes fraction",
             fontsize=LABEL_SIZE,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 1.5, "shrinkA": 2, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": end.colour,
+                "linewidth": 1.5,
+                "linestyle": "-" if end.x == last else ":",  # a run that ended earlier: its line does not go on
+                "relpos": (0, 0.5),
+                "shrinkA": 2,
+                "shrinkB": 0,
+            },
         )
 
 
