@@ -57,6 +57,7 @@ class Trace:
     """The graph behind one or several tensors, as plain data.
 
     names   {name: tensor} for leaves or intermediates, for example dict(model.named_parameters())
+    values  {node: array} that the caller knows, so that they need not be computed
 
     Values of intermediates are not kept by the graph, so they are recomputed from the leaves by running the ops forward
     again; after a backward pass has freed the constants that this takes, `value` returns None.
@@ -69,7 +70,12 @@ class Trace:
     (array([1., 4.], dtype=float32), array([2., 4.], dtype=float32))
     """
 
-    def __init__(self, outputs: Tensor | Iterable[Tensor], names: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        outputs: Tensor | Iterable[Tensor],
+        names: Mapping[str, Tensor] | None = None,
+        values: Mapping[graph.Node, np.ndarray] | None = None,
+    ) -> None:
         self.outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         roots = [edge_of(tensor) for tensor in self.outputs]
         given = {edge_of(tensor): name for name, tensor in (names or {}).items()}
@@ -82,6 +88,7 @@ class Trace:
             self._add(node, given)
         for root in roots:
             self._add(root, given)
+        self._given = values or {}
         self._values: dict[Step, Any] = {}
 
     def _add(self, source: Any, given: Mapping[Any, str]) -> None:
@@ -117,6 +124,8 @@ class Trace:
     def _compute(self, step: Step) -> Any:
         if step.op is None:
             return step.source.array
+        if step.source in self._given:
+            return self._given[step.source]
         known = dict(zip(step.source.plan.names, step.source.saved or (), strict=False))
         if isinstance(known.get("y"), np.ndarray):
             return known["y"]

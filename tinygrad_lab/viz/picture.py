@@ -49,6 +49,8 @@ class PictureNode:
     frozen    a parameter with requires_grad False
     value     output, or None where it is not known; gradient likewise (None: not computed, which is never shown as 0)
     saved     names of the values that the op's rules saved for backward ("input", "y", ...)
+    no_value, no_gradient   what to write in their place where they are None: "value freed", "grad not computed"
+    dtype     "" (and shape ()) where the graph knows that there is an operand, and no more
     """
 
     id: str
@@ -69,7 +71,9 @@ class PictureNode:
     source: SourceLine | None = None
     contents: tuple[str, ...] = ()  # of a fold: ids of the nodes inside
     repeats: int = 1  # of a fold: how many identical calls, one after another, it stands for
-    note: str = ""  # one more line of the card: "803 parameters", "5 ops"
+    note: str = ""  # one more line of the card: "803 parameters", "dim=1", "also decoder.weight"
+    no_value: str = "value not kept"
+    no_gradient: str = "grad not computed"
 
 
 @dataclass
@@ -95,9 +99,10 @@ class Picture:
     calls: list[ModuleCall] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)  # ids of what was asked for
     remarks: list[str] = field(default_factory=list)  # "12 modules folded to stay below 150 cards"
+    _by_id: dict[str, PictureNode] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def node(self, id: str) -> PictureNode:
         """The node with this id. KeyError if there is none."""
-        if not hasattr(self, "_by_id") or len(self._by_id) != len(self.nodes):
+        if len(self._by_id) != len(self.nodes):
             self._by_id = {node.id: node for node in self.nodes}
         return self._by_id[id]

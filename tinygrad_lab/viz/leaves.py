@@ -1,0 +1,138 @@
+"""The leaves of a picture: parameters, data, labels and numbers, one node for each, whatever uses it.
+
+What this file lets you do: get the PictureNode of a leaf Tensor or of a constant operand, made when it is first met
+with the kind and the name that fit it, and bring the gradients of leaves up to date.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lab.nn.parameter import Parameter
+from tinygrad_lab.tensor import Tensor
+from tinygrad_lab.viz.naming import Known, Names, memory_of
+from tinygrad_lab.viz.picture import Picture, PictureNode
+
+__all__ = ["Leaves"]
+
+_TARGET_NAME = re.compile(r"(?i)(y|t|ys)(_?true|_?train|_?test|_?batch|\d*)|.*(target|label|truth)s?")
+_BOOKKEEPING = {"mask", "condition", "which"}  # arguments that hold what the library or the program computed aside
+
+
+class Leaves:
+    """Makes and finds the leaves of `picture`.
+
+    names   what is called how
+    values  {graph node: output} as far as known, to tell a detached intermediate from data
+    tensors the leaf Tensors of the graph, to tell a detached one from data
+    keep    whether nodes hold values
+    """
+
+    def __init__(
+        self, picture: Picture, names: Names, values: dict[Any, np.ndarray], tensors: list[Tensor], keep: bool
+    ) -> None:
+        self._picture, self._names, self._keep = picture, names, keep
+        self._producers = {memory_of(array): node for node, array in values.items() if array.size}
+        self._held = list(values.values())  # no other array may get their memory meanwhile
+        self._leaf_at = {memory_of(tensor.array): tensor for tensor in reversed(tensors)}
+        self._of: dict[Any, PictureNode] = {}
+        self._tensors: list[tuple[PictureNode, Tensor]] = []
+        self._counts: dict[str, int] = {}
+
+    def producer(self, array: np.ndarray) -> Any:
+        """The graph node whose output `array` is, or None."""
+        return self._producers.get(memory_of(array)) if array.size else None
+
+    def of_tensor(self, tensor: Tensor) -> PictureNode:
+        """The node of a leaf Tensor."""
+        found = self._of.get(tensor)
+        if found is None:
+            known = self._names.of(tensor)
+            is_parameter = tensor.requires_grad or isinstance(tensor, Parameter)
+            kind = "parameter" if is_parameter else self._kind(tensor.array, "", "", known)
+            found = self._add(kind, tensor.array, known)
+            found.requires_grad = tensor.requires_grad
+            found.frozen = is_parameter and not tensor.requires_grad
+            self._tensors.append((found, tensor))
+            self._of[tensor] = found
+        return found
+
+    def of_constant(self, value: Any, argument: str, op: str, call: str | None) -> PictureNode:
+        """The node of an operand that the graph holds as an array or a number; `call` is where it is used."""
+        if not isinstance(value, np.ndarray):
+            return self._add("constant", np.asarray(value), None, call=call, name=f"{value:.6g}")
+        self._held.append(value)
+        key = memory_of(value)
+        if key in self._leaf_at:
+            return self.of_tensor(self._leaf_at[key])
+        found = self._of.get(key)
+        if found is None:
+            known = self._names.of(value)
+            if known is not None and isinstance(known.tensor, Tensor) and known.role == "parameter":
+                return self.of_tensor(known.tensor)
+            kind = self._kind(value, argument, op, known)
+            inside = call if kind == "constant" else None
+            found = self._of[key] = self._add(kind, value, known, call=inside)
+        return found
+
+    def forgotten(self, argument: str, op: str, call: str | None) -> PictureNode:
+        """A node for an operand of which only its existence is known: a backward pass freed the rest."""
+        kind = "target" if argument == "target" else "constant" if argument in _BOOKKEEPING else "input"
+        node = self._add(kind, None, None, call=call if kind == "constant" else None)
+        node.no_value = "value freed"
+        return node
+
+    @staticmethod
+    def _kind(array: np.ndarray, argument: str, op: str, known: Known | None) -> str:
+        if known is not None and known.role:
+            return "constant"  # a buffer
+        if array.ndim == 0 or argument in _BOOKKEEPING or array.dtype == np.bool_:
+            return "constant"
+        if argument == "target" or (known is not None and _TARGET_NAME.fullmatch(known.names[0])):
+            return "target"
+        if argument == "index" and array.dtype.kind in "iu":
+            counting = array.ndim == 1 and np.array_equal(array, np.arange(array.size))
+            return "constant" if counting else "target"
+        return "input" if array.size > 1 else "constant"
+
+    def _add(
+        self, kind: str, array: np.ndarray | None, known: Known | None, call: str | None = None, name: str = ""
+    ) -> PictureNode:
+        names = known.names if known is not None else [name or self._fresh_name(kind, array)]
+        node = PictureNode(
+            id=f"n{len(self._picture.nodes)}",
+            kind=kind,
+            op="",
+            symbol="",
+            name=names[0],
+            shape=() if array is None else array.shape,
+            dtype="" if array is None else array.dtype.name,
+            requires_grad=False,
+            call=call,
+            shared=kind == "parameter" and len(names) > 1,
+            value=np.array(array) if self._keep and array is not None else None,
+            no_gradient="needs no grad",
+        )
+        if node.shared:
+            node.note = "also " + ", ".join(names[1:])
+        self._picture.nodes.append(node)
+        return node
+
+    def _fresh_name(self, kind: str, array: np.ndarray | None) -> str:
+        if kind == "constant" and array is not None and array.size == 1:
+            return f"{array.item():.6g}"
+        self._counts[kind] = count = self._counts.get(kind, 0) + 1
+        return kind if count == 1 else f"{kind}{count}"
+
+    def refresh(self) -> bool:
+        """Read `.grad` of all leaves; whether any has one. What was read once stays when `.grad` is cleared."""
+        arrived = False
+        for node, tensor in self._tensors:
+            if tensor._grad is not None:
+                node.gradient, arrived = tensor._grad.array.copy(), True
+            if tensor.requires_grad:
+                node.no_gradient = "grad not computed"
+        return arrived
