@@ -43,8 +43,8 @@ def _times_alpha(name, input, other, alpha):
 
 @op(
     {"input": lambda g: g, "other": lambda g, alpha: g if alpha == 1 else g * alpha},
-    formula=r"y = a + b",
-    vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = \bar y"},
+    formula=r"y = a + \alpha\,b",
+    vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = \alpha\,\bar y"},
     samples=[*PAIRS, Sample(normal(2, 3), normal(3), alpha=0.5)],
     promotes="input other",
 )
@@ -61,8 +61,8 @@ def add(input, other, *, alpha=1):
 
 @op(
     {"input": lambda g: g, "other": lambda g, alpha: -g if alpha == 1 else g * -alpha},
-    formula=r"y = a - b",
-    vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = -\bar y"},
+    formula=r"y = a - \alpha\,b",
+    vjp_formula={"input": r"\bar a = \bar y", "other": r"\bar b = -\alpha\,\bar y"},
     samples=[*PAIRS, Sample(normal(2, 3), normal(3), alpha=0.5)],
     promotes="input other",
     aliases="subtract",
@@ -150,6 +150,7 @@ def remainder(input, other):
 
 
 @op(
+    formula=r"y = \lfloor a / b\rfloor",
     promotes="input other",
     arrays="input other",
     samples=[Sample(uniform(3, low=1.1, high=1.9), 0.7), Sample(integers(4, high=9), 4)],
@@ -190,7 +191,10 @@ def _share(a, b):
         "other": lambda g, input, other: g * _share(other, input),
     },
     formula=r"y = \max(a, b)",
-    vjp_formula={"input": r"\bar a = \bar y \odot [a > b]", "other": r"\bar b = \bar y \odot [b > a]"},
+    vjp_formula={
+        "input": r"\bar a = \bar y \odot ([a > b] + \tfrac12 [a = b])",
+        "other": r"\bar b = \bar y \odot ([b > a] + \tfrac12 [a = b])",
+    },
     samples=[Sample(normal(3, 4), normal(3, 4)), Sample(distinct(3, 1), distinct(4)), Sample(distinct(), distinct(2))],
     promotes="input other",
 )
@@ -209,7 +213,10 @@ def maximum(input, other):
         "other": lambda g, input, other: g * _share(input, other),
     },
     formula=r"y = \min(a, b)",
-    vjp_formula={"input": r"\bar a = \bar y \odot [a < b]", "other": r"\bar b = \bar y \odot [b < a]"},
+    vjp_formula={
+        "input": r"\bar a = \bar y \odot ([a < b] + \tfrac12 [a = b])",
+        "other": r"\bar b = \bar y \odot ([b < a] + \tfrac12 [a = b])",
+    },
     samples=[Sample(normal(3, 4), normal(3, 4)), Sample(distinct(3, 1), distinct(4)), Sample(distinct(), distinct(2))],
     promotes="input other",
 )
@@ -227,7 +234,7 @@ def minimum(input, other):
         "input": lambda g, condition: where(condition, g, 0.0),
         "other": lambda g, condition: where(condition, 0.0, g),
     },
-    formula=r"y = c\;?\;a : b",
+    formula=r"y = a \text{ if } c \text{ else } b",
     vjp_formula={"input": r"\bar a = \bar y \odot [c]", "other": r"\bar b = \bar y \odot [\neg c]"},
     samples=[
         Sample(booleans(3, 4), normal(3, 4), normal(3, 4)),

@@ -285,7 +285,7 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return np.isclose(input, other, rtol, atol, equal_nan)
 
 
-@composition(samples=NEAR)
+@composition(formula=r"y = \bigwedge [\,|a - b| \le \mathrm{atol} + \mathrm{rtol}\,|b|\,]", samples=NEAR)
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether `isclose` holds for every element: a Python bool.
 
@@ -295,7 +295,10 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
-@composition(samples=[Sample(integers(3, high=2), integers(3, high=2)), Sample(normal(3), normal(2))])
+@composition(
+    formula=r"y = \bigwedge [a = b]",
+    samples=[Sample(integers(3, high=2), integers(3, high=2)), Sample(normal(3), normal(2))],
+)
 def equal(input, other):
     """Whether both have the same shape and equal elements (NaN is not equal to itself): a Python bool.
 

@@ -69,7 +69,9 @@ def _array_and_wrapper(input):
 
 
 @composition(
-    samples=[Sample(booleans(3, 4)), Sample(integers(5, high=2), as_tuple=True), Sample(normal())], aliases="argwhere"
+    formula=r"y = \{i : a_i \ne 0\}",
+    samples=[Sample(booleans(3, 4)), Sample(integers(5, high=2), as_tuple=True), Sample(normal())],
+    aliases="argwhere",
 )
 def nonzero(input, *, as_tuple=False):
     """The indices of elements that are not 0: int64 (n, input.ndim), or with `as_tuple` one (n) tensor per dimension.
@@ -85,11 +87,12 @@ def nonzero(input, *, as_tuple=False):
 
 
 @composition(
+    formula=r"y = \mathrm{unique}(a)",
     samples=[
         Sample(integers(3, 4, high=5)),
         Sample(integers(3, 4, high=5), return_inverse=True, return_counts=True),
         Sample(integers(6, 2, high=2), return_inverse=True, return_counts=True, dim=0),
-    ]
+    ],
 )
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The different elements in ascending order (whatever `sorted` says), or the different slices along `dim`.
@@ -143,7 +146,7 @@ def bincount(input, weights=None, minlength=0):
     return np.bincount(input, weights, minlength).astype(kind, copy=False)
 
 
-@composition(samples=[Sample(2.0)], faces="torch")
+@composition(formula=r"y = [x \text{ is a Tensor}]", samples=[Sample(2.0)], faces="torch")
 def is_tensor(obj):
     """Whether `obj` is a Tensor.
 
@@ -153,7 +156,7 @@ def is_tensor(obj):
     return isinstance(obj, Tensor)
 
 
-@composition(samples=[Sample(normal(3, 4))], faces="torch")
+@composition(formula=r"y = \textstyle\prod_i n_i", samples=[Sample(normal(3, 4))], faces="torch")
 def numel(input):
     """The number of elements.
 
@@ -163,7 +166,9 @@ def numel(input):
     return _array_and_wrapper(input)[0].size
 
 
-@composition(samples=[Sample(normal(3)), Sample(integers(3, high=2))], faces="torch")
+@composition(
+    formula=r"y = [a \text{ is floating}]", samples=[Sample(normal(3)), Sample(integers(3, high=2))], faces="torch"
+)
 def is_floating_point(input):
     """Whether the dtype is a floating one.
 
@@ -173,7 +178,7 @@ def is_floating_point(input):
     return _array_and_wrapper(input)[0].dtype.kind == "f"
 
 
-@composition(samples=[Sample(normal(1)), Sample(integers(high=1))])
+@composition(formula=r"y = [a \ne 0]", samples=[Sample(normal(1)), Sample(integers(high=1))])
 def is_nonzero(input):
     """Whether the only element is not 0. RuntimeError unless there is just one.
 

@@ -170,8 +170,8 @@ def _from_class_rows(rows, shape):
             slope * (_per_position(g, input_shape) if reduction == "none" else g)
         )
     },
-    formula=r"y = -\tfrac{1}{N}\textstyle\sum_n \ln \mathrm{softmax}(a_n)_{t_n}",
-    vjp_formula={"input": r"\bar a = \tfrac{\bar y}{N}\,(\mathrm{softmax}(a) - \mathrm{onehot}(t))"},
+    formula=r"y = -\tfrac{1}{N}\textstyle\sum w_t \ln \mathrm{softmax}(a)_t",
+    vjp_formula={"input": r"\bar a = \tfrac{\bar y}{N}\,w_t\,(\mathrm{softmax}(a) - \mathrm{onehot}(t))"},
     samples=[
         Sample(normal(4, 3), integers(4, high=3)),
         Sample(normal(4, 3), integers(4, high=3), uniform(3, low=0.5, high=2)),
@@ -220,8 +220,8 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
             -at_labels(expand(_spread(g, share, input_shape, reduction), input_shape), target)
         )
     },
-    formula=r"y = -\tfrac{1}{N}\textstyle\sum_n a_{n, t_n}",
-    vjp_formula={"input": r"\bar a = -\tfrac{\bar y}{N}\,\mathrm{onehot}(t)"},
+    formula=r"y = -\tfrac{1}{N}\textstyle\sum w_t\,a_t",
+    vjp_formula={"input": r"\bar a = -\tfrac{\bar y}{N}\,w_t\,\mathrm{onehot}(t)"},
     samples=[
         Sample(normal(4, 3), integers(4, high=3)),
         Sample(normal(4, 3), integers(4, high=3), uniform(3, low=0.5, high=2)),
@@ -277,7 +277,7 @@ def at_labels(input, target):
 
 
 @composition(
-    formula=r"y = -\tfrac{1}{N}\textstyle\sum_n \ln \mathrm{softmax}(a_n)_{t_n}",
+    formula=r"y = -\tfrac{1}{N}\textstyle\sum w_t \ln \mathrm{softmax}(a)_t",
     samples=[
         Sample(normal(4, 3), integers(4, high=3)),
         Sample(normal(4, 3), integers(4, high=3), uniform(3, low=0.5, high=2), label_smoothing=0.1),

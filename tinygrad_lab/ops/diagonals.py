@@ -124,8 +124,8 @@ TRIANGLES = [Sample(normal(3, 4)), Sample(normal(2, 3, 3), 1), Sample(normal(4, 
 
 @op(
     {"input": lambda g, diagonal: tril(g, diagonal)},
-    formula=r"y_{ij} = a_{ij}\,[j \le i + k]",
-    vjp_formula={"input": r"\bar a_{ij} = \bar y_{ij}\,[j \le i + k]"},
+    formula=r"y = \mathrm{tril}_{k}(a)",
+    vjp_formula={"input": r"\bar a = \mathrm{tril}_{k}(\bar y)"},
     samples=TRIANGLES,
 )
 def tril(input, diagonal=0):
@@ -141,8 +141,8 @@ def tril(input, diagonal=0):
 
 @op(
     {"input": lambda g, diagonal: triu(g, diagonal)},
-    formula=r"y_{ij} = a_{ij}\,[j \ge i + k]",
-    vjp_formula={"input": r"\bar a_{ij} = \bar y_{ij}\,[j \ge i + k]"},
+    formula=r"y = \mathrm{triu}_{k}(a)",
+    vjp_formula={"input": r"\bar a = \mathrm{triu}_{k}(\bar y)"},
     samples=TRIANGLES,
 )
 def triu(input, diagonal=0):

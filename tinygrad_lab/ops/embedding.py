@@ -14,6 +14,7 @@ __all__ = ["embedding", "one_hot"]
 
 
 @op(
+    formula=r"y = \mathrm{onehot}(t)",
     arrays="tensor",
     samples=[Sample(integers(5, high=3), 4), Sample(integers(2, 3, high=3), 3), Sample(np.array([0, 2]))],
     faces="functional",

@@ -53,8 +53,8 @@ def _pieces(g, tensors_shape, dim):
 
 @op(
     {"tensors": lambda g, tensors_shape, dim: _pieces(g, tensors_shape, dim)},
-    formula=r"y = (a_1, a_2, \dots)",
-    vjp_formula={"tensors": r"\bar a_k = \bar y_{[k]}"},
+    formula=r"y = \mathrm{cat}(a_1, a_2, \dots)",
+    vjp_formula={"tensors": r"\bar a_k = \mathrm{part}_k(\bar y)"},
     samples=[
         Sample([normal(2, 3), normal(4, 3)]),
         Sample([normal(2, 3), normal(2, 1), normal(2, 0)], 1),
@@ -100,8 +100,8 @@ def cat(tensors, dim=0):
 
 @op(
     {"tensors": lambda g, dim: list(unbind(g, dim))},
-    formula=r"y_k = a_k",
-    vjp_formula={"tensors": r"\bar a_k = \bar y_k"},
+    formula=r"y = \mathrm{stack}(a_1, a_2, \dots)",
+    vjp_formula={"tensors": r"\bar a_k = \mathrm{part}_k(\bar y)"},
     samples=[
         Sample([normal(2, 3), normal(2, 3)]),
         Sample([normal(2), normal(2), normal(2)], -1),
@@ -135,7 +135,9 @@ def _at_least(ndim, tensors):
     return grown if len(grown) != 1 else grown[0]
 
 
-@composition(samples=[Sample(normal()), Sample(normal(), normal(2, 2))], faces="torch")
+@composition(
+    formula=r"y = \mathrm{reshape}(a)", samples=[Sample(normal()), Sample(normal(), normal(2, 2))], faces="torch"
+)
 def atleast_1d(*tensors):
     """Each tensor with at least one dimension; several (or a list) give a tuple.
 
@@ -145,7 +147,9 @@ def atleast_1d(*tensors):
     return _at_least(1, tensors)
 
 
-@composition(samples=[Sample(normal()), Sample(normal(3), normal(2, 2))], faces="torch")
+@composition(
+    formula=r"y = \mathrm{reshape}(a)", samples=[Sample(normal()), Sample(normal(3), normal(2, 2))], faces="torch"
+)
 def atleast_2d(*tensors):
     """Each tensor with at least two dimensions, new ones in front; several (or a list) give a tuple.
 
@@ -156,6 +160,7 @@ def atleast_2d(*tensors):
 
 
 @composition(
+    formula=r"y = \mathrm{hstack}(a_1, a_2, \dots)",
     samples=[Sample([normal(2), normal(3)]), Sample([normal(2, 3), normal(2, 1)]), Sample([normal(), normal()])],
     faces="torch",
 )
@@ -170,6 +175,7 @@ def hstack(tensors):
 
 
 @composition(
+    formula=r"y = \mathrm{vstack}(a_1, a_2, \dots)",
     samples=[Sample([normal(3), normal(3)]), Sample([normal(2, 3), normal(3)]), Sample([normal(), normal()])],
     aliases="row_stack",
     faces="torch",

@@ -123,8 +123,8 @@ def product(input, other):
 
 @op(
     {"input": lambda g, input_shape: expand(g, input_shape)},
-    formula=r"y_j = \textstyle\sum_i a_{ij}",
-    vjp_formula={"input": r"\bar a_{ij} = \bar y_j"},
+    formula=r"y = \textstyle\sum_{\text{rows}} a",
+    vjp_formula={"input": r"\bar a = \mathrm{expand}(\bar y)"},
     samples=[Sample(normal(3, 4)), Sample(normal(0, 4))],
     faces="",
 )
@@ -339,7 +339,7 @@ def _plus(name, input, product, beta, alpha):
 
 
 @composition(
-    formula=r"Y = \textstyle\sum_{k} A_{\ldots k} B_{k \ldots}",
+    formula=r"Y = \textstyle\sum_{k} A_{\dots k} B_{k \dots}",
     samples=[
         Sample(normal(2, 3, 4), normal(3, 4, 5)),
         Sample(normal(3), normal(4), 0),

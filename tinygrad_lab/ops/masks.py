@@ -24,8 +24,11 @@ def _check_mask(name, mask):
 
 @op(
     {"input": lambda g, mask: where(mask, 0.0, g), "value": lambda g, mask: where(mask, g, 0.0)},
-    formula=r"y = m\;?\;v : a",
-    vjp_formula={"input": r"\bar a = \bar y \odot [\neg m]", "value": r"\bar v = \textstyle\sum \bar y \odot [m]"},
+    formula=r"y = v \text{ if } m \text{ else } a",
+    vjp_formula={
+        "input": r"\bar a = \bar y \odot [\neg m]",
+        "value": r"\bar v = \textstyle\sum_{\text{copies}} \bar y \odot [m]",
+    },
     samples=[
         Sample(normal(3, 4), booleans(3, 4), 1.5),
         Sample(normal(3, 4), booleans(4), normal()),

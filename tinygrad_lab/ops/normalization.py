@@ -41,11 +41,11 @@ def _input_cotangent(g, weight, dims, normalized, scale):
         "weight": lambda g, normalized: g * normalized,
         "bias": lambda g: g,
     },
-    formula=r"y = w \odot \hat a + b,\; \hat a = s\,(a - \mu),\; s = 1 / \sqrt{\sigma^2 + \epsilon}",
+    formula=r"y = w \odot \hat a + b,\; \hat a = s\,c,\; s = 1 / \sqrt{\overline{c^2} + \epsilon},\; c = a - \overline{a}",
     vjp_formula={
         "input": r"\bar a = s\,(h - \overline{h} - \hat a \odot \overline{h \odot \hat a}),\; h = w \odot \bar y",
-        "weight": r"\bar w = \textstyle\sum \bar y \odot \hat a",
-        "bias": r"\bar b = \textstyle\sum \bar y",
+        "weight": r"\bar w = \textstyle\sum_{\text{copies}} \bar y \odot \hat a",
+        "bias": r"\bar b = \textstyle\sum_{\text{copies}} \bar y",
     },
     samples=[
         Sample(normal(3, 4), normal(4), normal(4), (-1,)),

@@ -168,7 +168,10 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     return Picked(gather(input, axis, indices), indices)
 
 
-@composition(samples=[Sample(distinct(3, 4), 2), Sample(distinct(3, 4), 3, 0, True), Sample(distinct(), 1)])
+@composition(
+    formula=r"y = \mathrm{sort}(a)_k",
+    samples=[Sample(distinct(3, 4), 2), Sample(distinct(3, 4), 3, 0, True), Sample(distinct(), 1)],
+)
 def kthvalue(input, k, dim=-1, keepdim=False):
     """(value, index) of the k-th smallest element along `dim`, counting from 1. RuntimeError if there is none.
 
@@ -183,7 +186,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
     return _pick(input, narrow(indices, axis, k - 1, 1) if input.ndim else indices, axis, keepdim)
 
 
-@op(arrays="input", samples=ALONG, faces="")
+@op(formula=r"y = i,\; a_i = \mathrm{median}(a)", arrays="input", samples=ALONG, faces="")
 def argmedian(input, dim=-1):
     """Where the lower median along `dim` stands, or the first NaN; `dim` keeps size 1."""
     axis = axis_of("median", dim, input.ndim)

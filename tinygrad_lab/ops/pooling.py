@@ -43,7 +43,9 @@ def _windows(name, shape, kernel_size, stride, padding, dilation, ceil_mode):
         )
     },
     formula=r"y_{pq} = \max_{ij} a_{ps+i,\,qs+j}",
-    vjp_formula={"input": r"\bar a_{ps+i^*,\,qs+j^*} \mathrel{+}= \bar y_{pq},\; (i^*, j^*) = \arg\max"},
+    vjp_formula={
+        "input": r"\bar a_{ps+i^*,\,qs+j^*} \mathrel{+}= \bar y_{pq},\; (i^*, j^*) = \arg\max_{ij} a_{ps+i,\,qs+j}"
+    },
     samples=[
         Sample(distinct(2, 2, 4, 6), 2),
         Sample(distinct(2, 1, 5, 5), 3, 2, 1),
@@ -253,7 +255,7 @@ def _averaging(size, count):
 
 
 @composition(
-    formula=r"y_{pq} = \mathrm{mean}\{a_{ij} : \lfloor pH/H'\rfloor \le i < \lceil (p+1)H/H'\rceil, \ldots\}",
+    formula=r"y_{pq} = \mathrm{mean}\{a_{ij} : \lfloor pH/H'\rfloor \le i < \lceil (p+1)H/H'\rceil, \dots\}",
     samples=[
         Sample(normal(2, 2, 5, 7), (2, 3)),
         Sample(normal(2, 2, 4, 6), 2),

@@ -24,7 +24,7 @@ def _sum_of_copies(g, input_shape, repeats):
 
 @op(
     {"input": lambda g, input_shape, repeats: _sum_of_copies(g, input_shape, repeats)},
-    formula=r"y = (a, a, \dots)",
+    formula=r"y = \mathrm{repeat}(a)",
     vjp_formula={"input": r"\bar a = \textstyle\sum_{\text{copies}} \bar y"},
     samples=[
         Sample(normal(2, 3), (2, 3)),
@@ -55,7 +55,7 @@ def repeat(input, repeats):
 
 
 @composition(
-    formula=r"y = (a, a, \dots)", samples=[Sample(normal(2, 3), (2,)), Sample(normal(3), (2, 2))], spread="dims"
+    formula=r"y = \mathrm{repeat}(a)", samples=[Sample(normal(2, 3), (2,)), Sample(normal(3), (2, 2))], spread="dims"
 )
 def tile(input, dims):
     """`repeat` for which fewer `dims` than dimensions are filled with 1 from the left, as in NumPy.
@@ -99,8 +99,8 @@ def repeat_interleave(input, repeats, dim=None):
 
 @op(
     {"input": lambda g, dims: flip(g, dims)},
-    formula=r"y_i = a_{n-1-i}",
-    vjp_formula={"input": r"\bar a_i = \bar y_{n-1-i}"},
+    formula=r"y = \mathrm{flip}(a)",
+    vjp_formula={"input": r"\bar a = \mathrm{flip}(\bar y)"},
     samples=[Sample(normal(3, 4), (0,)), Sample(normal(2, 3, 4), (0, -1)), Sample(normal(3), ()), Sample(normal(), ())],
     spread="dims",
 )
@@ -120,8 +120,8 @@ def _opposite(shifts):
 
 @op(
     {"input": lambda g, shifts, dims: roll(g, _opposite(shifts), dims)},
-    formula=r"y_{(i + s) \bmod n} = a_i",
-    vjp_formula={"input": r"\bar a_i = \bar y_{(i + s) \bmod n}"},
+    formula=r"y = \mathrm{roll}_{s}(a)",
+    vjp_formula={"input": r"\bar a = \mathrm{roll}_{-s}(\bar y)"},
     samples=[
         Sample(normal(3, 4), 1),
         Sample(normal(3, 4), 5, -1),

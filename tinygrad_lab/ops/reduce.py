@@ -59,7 +59,7 @@ def spread(g, shape, dim, keepdim):
 @op(
     {"input": lambda g, input_shape, dim, keepdim: spread(g, input_shape, dim, keepdim)},
     formula=r"y = \textstyle\sum a",
-    vjp_formula={"input": r"\bar a = \bar y \text{ repeated}"},
+    vjp_formula={"input": r"\bar a = \mathrm{expand}(\bar y)"},
     samples=[*REDUCTIONS, Sample(normal(0, 3), 0)],
 )
 def sum_(input, dim=None, keepdim=False, *, dtype=None):
@@ -85,8 +85,8 @@ def count(shape, dim):
             g * (1.0 / max(count(input_shape, dim), 1)), input_shape, dim, keepdim
         )
     },
-    formula=r"y = \frac{1}{n}\textstyle\sum a",
-    vjp_formula={"input": r"\bar a = \tfrac{1}{n}\,\bar y \text{ repeated}"},
+    formula=r"y = \tfrac{1}{n}\textstyle\sum a",
+    vjp_formula={"input": r"\bar a = \tfrac{1}{n}\,\mathrm{expand}(\bar y)"},
     samples=REDUCTIONS,
 )
 def mean(input, dim=None, keepdim=False, *, dtype=None):
@@ -108,7 +108,12 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
 # Extremes
 
 
-@op(arrays="input y", samples=[Sample(np.array([[1, 2, 2], [0, 0, 3]]), np.array([2, 3]), 1, False)], faces="")
+@op(
+    formula=r"y = [a = m] / \textstyle\sum [a = m]",
+    arrays="input y",
+    samples=[Sample(np.array([[1, 2, 2], [0, 0, 3]]), np.array([2, 3]), 1, False)],
+    faces="",
+)
 def tie_share(input, y, dim, keepdim):
     """Each element's share in the gradient of `y`, the value picked: 1/k for each of the k equal to it, else 0."""
     if not keepdim:

@@ -171,7 +171,7 @@ def clamp(input, min=None, max=None):
 
 @op(
     {"input": lambda g, input: where(isfinite(input), g, 0.0)},
-    formula=r"y = a \text{ if } |a| < \infty \text{ else its replacement}",
+    formula=r"y = a \text{ if } |a| < \infty \text{ else } r",
     vjp_formula={"input": r"\bar a = \bar y \odot [|a| < \infty]"},
     samples=[Sample(normal(3, 4)), Sample(normal(), 0.5, 2.0, -2.0)],
 )

@@ -23,8 +23,8 @@ def _require_dim(name, dim):
 
 @op(
     {"input": lambda g, y, dim: y * (g - sum_(g * y, dim, True))},
-    formula=r"y_i = e^{a_i} / \textstyle\sum_j e^{a_j}",
-    vjp_formula={"input": r"\bar a = y \odot (\bar y - \textstyle\sum_j \bar y_j y_j)"},
+    formula=r"y = e^{a} / \textstyle\sum e^{a}",
+    vjp_formula={"input": r"\bar a = y \odot (\bar y - \textstyle\sum \bar y \odot y)"},
     samples=ALONG,
     floats="input",
     faces="torch method functional",
@@ -47,8 +47,8 @@ def softmax(input, dim=None, *, dtype=None):
 
 @op(
     {"input": lambda g, y, dim: g - exp(y) * sum_(g, dim, True)},
-    formula=r"y_i = a_i - \ln \textstyle\sum_j e^{a_j}",
-    vjp_formula={"input": r"\bar a = \bar y - e^{y} \textstyle\sum_j \bar y_j"},
+    formula=r"y = a - \ln \textstyle\sum e^{a}",
+    vjp_formula={"input": r"\bar a = \bar y - e^{y} \odot \textstyle\sum \bar y"},
     samples=ALONG,
     floats="input",
     faces="torch method functional",

@@ -47,7 +47,7 @@ def _erf_into(x, out):
 
 @op(
     {"input": lambda g, input: g * (exp(-input * input) * (2 / math.sqrt(math.pi)))},
-    formula=r"y = \tfrac{2}{\sqrt\pi} \textstyle\int_0^a e^{-t^2} dt",
+    formula=r"y = \mathrm{erf}(a)",
     vjp_formula={"input": r"\bar a = \bar y \odot \tfrac{2}{\sqrt\pi} e^{-a^2}"},
     samples=[Sample(normal(3, 4)), Sample(uniform(2, 3, low=-4, high=4)), Sample(normal()), Sample(normal(0, 3))],
     floats="input",

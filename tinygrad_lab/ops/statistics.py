@@ -98,6 +98,7 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 @composition(
+    formula=r"(y, m) = (\mathrm{var}(a), \mathrm{mean}(a))",
     samples=[Sample(normal(3, 4)), Sample(normal(3, 4), 1, keepdim=True), Sample(normal(3, 4), 0, correction=0)],
     faces="torch",
 )
@@ -113,6 +114,7 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 @composition(
+    formula=r"(y, m) = (\mathrm{std}(a), \mathrm{mean}(a))",
     samples=[Sample(normal(3, 4)), Sample(normal(3, 4), 1, keepdim=True), Sample(normal(3, 4), 0, correction=0)],
     faces="torch",
 )
