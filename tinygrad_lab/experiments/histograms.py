@@ -21,10 +21,13 @@ __all__ = ["HistogramRecorder"]
 
 def _histogram(values: np.ndarray, bins: int) -> dict[str, Any]:
     """Counts of equal bins from the smallest to the largest finite value; how many values are not finite is kept."""
-    good = values[np.isfinite(values)] if values.dtype.kind == "f" else values.astype(float)
+    good = values[np.isfinite(values)].astype(np.float64)
     low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 0.0)
-    counts, _ = np.histogram(good, bins, (low, high if high > low else low + 1e-12 + abs(low) * 1e-6))
-    return {"low": low, "high": high, "counts": counts.tolist(), "not_finite": int(values.size - good.size)}
+    if high - low > 1e-9 * max(abs(low), abs(high)):
+        counts = np.histogram(good, bins, (low, high))[0].tolist()
+    else:  # no bins fit between two equal numbers
+        high, counts = low, [good.size, *[0] * (bins - 1)]
+    return {"low": low, "high": high, "counts": counts, "not_finite": values.size - good.size}
 
 
 class HistogramRecorder:
@@ -38,7 +41,7 @@ class HistogramRecorder:
         bins: number of bins of each histogram.
 
     Attributes:
-        records: one dict per `record()`: {"at": epoch, "weight": {name: histogram}, "gradient": ..., "activation": ...}.
+        records: one dict per `record()`: {"at": epoch, "weight": {name: histogram}, "gradient": …, "activation": …}.
             A histogram is {"low", "high", "counts", "not_finite"}; an activation's name has its layer's class.
 
     >>> import tinygrad_lab as torch

@@ -33,7 +33,7 @@ def _tiles(count: int, columns: int, title: str, size: float, heading: float) ->
     width = max(columns * size, 6.5)
     figure = new_figure(width + 0.3, rows * (size + heading) + 0.8)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, rect=(0.012, 0.015, 0.976, 0.97))
-    figure.suptitle(title, fontsize=18, x=0.02, ha="left")
+    figure.suptitle(plain(title, 90), fontsize=18, x=0.02, ha="left")
     tiles = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in tiles:
         axes.set_xticks([])

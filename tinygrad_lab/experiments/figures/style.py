@@ -28,7 +28,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 
 _FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei", "SimHei")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 15,
     "axes.titlesize": 18,
     "axes.titlepad": 12,
@@ -72,7 +72,7 @@ def drawing() -> Iterator[None]:
     with _lock, matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box where no font has it
         matplotlib.rcParams.update({k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"})
-        matplotlib.rcParams.update({**_STYLE, "font.sans-serif": _fonts()})
+        matplotlib.rcParams.update(_STYLE | {"font.sans-serif": _fonts()})
         yield
 
 
@@ -91,7 +91,7 @@ def new_figure(width: float, height: float) -> Any:
     """An empty figure of that many inches; titles and labels get the room they need."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure: Any = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.14, h_pad=0.12)
     return figure
 
