@@ -1,6 +1,18 @@
-"""Training runs as data: a configuration, the loop that runs it, its history and its figures."""
+"""Training runs as data: an experiment, the loop that runs it, its history, sweeps over its fields, and figures."""
 
-from tinygrad_lab.experiments.config import Experiment
-from tinygrad_lab.experiments.training import History, evaluate, train
+from tinygrad_lab.experiments.config import Experiment, parse_field, read_toml
+from tinygrad_lab.experiments.data import load_splits
+from tinygrad_lab.experiments.history import History, Run
+from tinygrad_lab.experiments.training import Diverged, evaluate, run
 
-__all__ = ["Experiment", "History", "evaluate", "train"]
+__all__ = [
+    "Diverged",
+    "Experiment",
+    "History",
+    "Run",
+    "evaluate",
+    "load_splits",
+    "parse_field",
+    "read_toml",
+    "run",
+]

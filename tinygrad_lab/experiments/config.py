@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinygrad_lab.experiments import augmentation, steps
+
 __all__ = ["ACTIVATIONS", "DATASETS", "LOSSES", "MODELS", "OPTIMIZERS", "Experiment", "parse_field"]
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
 MODELS = ("softmax", "mlp", "linear")
 LOSSES = ("cross_entropy", "mse")
-STEPS = ("scale", "center", "standardize", "hog", "pca:0.95")
-AUGMENTATIONS = ("shift:2", "flip")
 SCHEDULES = ("constant", "step:EVERY:FACTOR", "inverse:DECAY", "cosine", "onecycle")
 ACTIVATIONS = {  # name -> class in nn
     "relu": "ReLU",
@@ -54,9 +54,8 @@ class Experiment:
     """One training run as data. ValueError names the first field that cannot be used, and what it may be.
 
     dataset, validation   data set, and how many training images are kept for validation (None: its usual number)
-    preprocess            steps in their order: scale (to [0, 1]), center, standardize, hog, pca:0.95 (share of the
-                          variance that is kept)
-    augment               changes drawn anew for each batch: shift:2 (up to so many pixels), flip (left and right)
+    preprocess            steps in their order (`steps` explains them): scale, center, standardize, gray, hog, pca:0.95
+    augment               changes of images drawn anew for each batch: shift:2 (up to so many pixels), flip
     model                 softmax: softmax regression; mlp: hidden layers of widths `hidden` below it; linear: least
                           squares, the same layer without softmax (its loss is mse)
     activation, batch_norm, dropout   of each hidden layer: linear, batch norm, activation, dropout
@@ -124,12 +123,12 @@ class Experiment:
 
     def _check_data(self) -> None:
         self._require_one_of("dataset", DATASETS)
-        names = [step.partition(":")[0] for step in self.preprocess]
-        self._require("preprocess", set(names) <= _names(STEPS), f"steps out of {', '.join(STEPS)}")
-        self._require("preprocess", len(set(names)) == len(names), "steps that differ")
-        changes = {change.partition(":")[0] for change in self.augment}
-        self._require("augment", changes <= _names(AUGMENTATIONS), f"changes out of {', '.join(AUGMENTATIONS)}")
-        if self.augment and {"hog", "pca"} & set(names):
+        for name, check in (("preprocess", steps.check), ("augment", augmentation.check)):
+            try:
+                check(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        if self.augment and {"hog", "pca"} & {step.partition(":")[0] for step in self.preprocess}:
             raise ValueError("augment changes images: it cannot be used after the preprocess steps hog and pca")
         self._require("validation", self.validation is None or self.validation >= 0, "none or at least 0")
 
@@ -175,6 +174,8 @@ class Experiment:
 
     def _check_length(self) -> None:
         self._require("batch_size", self.batch_size >= 0, "at least 1, or 0 for the whole training set")
+        if self.batch_norm and self.batch_size == 1:
+            raise ValueError("batch_size must be at least 2 with batch_norm: one sample has no variance")
         self._require("epochs", self.epochs >= 1, "at least 1")
         self._require("patience", self.patience is None or self.patience >= 1, "none or at least 1")
         self._require("train_accuracy_samples", self.train_accuracy_samples >= 0, "at least 1, or 0 for all")
@@ -304,10 +305,6 @@ def _annotation(name: str) -> str:
     if name not in fields:
         raise ValueError(f"{name} is no field of an experiment; there are {', '.join(fields)}")
     return str(fields[name].type)
-
-
-def _names(options: Iterable[str]) -> set[str]:
-    return {option.partition(":")[0] for option in options}
 
 
 def _is_schedule(text: str) -> bool:

@@ -1,203 +1,355 @@
-"""The training loop: epochs, evaluation, checkpoints from which a killed run goes on to the bit.
+"""The training loop: epochs, evaluation, early stopping, checkpoints from which a killed run goes on to the bit.
 
-A run's folder holds `checkpoint.safetensors` (everything, to go on), `model.safetensors` (the weights of the last
-epoch), and `metrics.json` (configuration, history, result). Each is replaced whole or not at all.
+What this file lets you do: `run` an experiment. It knows nothing of sweeps, figures or the command line.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
+import math
+import signal
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinygrad_lab import grad_mode, random, serialization
-from tinygrad_lab.experiments.building import build_model, build_optimizer
+from tinygrad_lab.experiments import preprocessing, regularisers
+from tinygrad_lab.experiments.building import build_loss, build_model, build_optimizer, build_schedule
 from tinygrad_lab.experiments.config import Experiment
+from tinygrad_lab.experiments.data import Batches, Folder, load_splits
+from tinygrad_lab.experiments.history import History, Run
 from tinygrad_lab.nn import Module, functional
-from tinygrad_lab.tensor import Tensor
-from tinygrad_lab.utils.data import DataLoader, TensorDataset
+from tinygrad_lab.tensor import Tensor, wrap
 
-__all__ = ["History", "evaluate", "train"]
+__all__ = ["Diverged", "evaluate", "run"]
 
-
-@dataclass
-class History:
-    """What a run did. Per epoch: mean training loss, and loss and accuracy on train and validation at its end."""
-
-    config: dict[str, Any]
-    step_loss: list[float] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    validation_accuracy: list[float] = field(default_factory=list)
-    test_loss: float | None = None
-    test_accuracy: float | None = None
-    seconds: float = 0.0
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that are finished."""
-        return len(self.train_loss)
+_SMALL = 2**23  # multiply-adds of a step, below which starting a second thread takes longer than it saves
 
 
-def evaluate(model: Module, dataset: TensorDataset, batch_size: int = 1000) -> tuple[float, float]:
-    """(mean cross-entropy, accuracy) of a classifier on a dataset, in evaluation mode, without recording."""
+class Diverged(RuntimeError):
+    """A run whose loss is no longer finite.
+
+    term         what blew up: "data loss", "l1 term" or "l2 term"
+    epoch, step  where, both counted from 1, the step over the whole run
+    history      what happened before
+    """
+
+    def __init__(self, message: str, term: str, epoch: int, step: int, history: History) -> None:
+        super().__init__(message)
+        self.term, self.epoch, self.step, self.history = term, epoch, step, history
+
+    def __reduce__(self) -> Any:  # as errors cross processes
+        return Diverged, (str(self), self.term, self.epoch, self.step, self.history)
+
+
+def evaluate(
+    model: Module,
+    dataset: Any,
+    batch_size: int = 1000,
+    loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy,
+) -> tuple[float, float]:
+    """(mean loss, accuracy) of a classifier on a TensorDataset, in evaluation mode, without recording.
+
+    loss  of (logits, labels), the mean over a batch
+    """
+    features, labels = dataset.tensors
+    return _evaluate(model, features.array, labels.array, loss, batch_size)
+
+
+def _evaluate(
+    model: Module, features: np.ndarray, labels: np.ndarray, loss: Callable[[Tensor, Tensor], Tensor], size: int = 1000
+) -> tuple[float, float]:
     was_training = model.training
     model.eval()
-    loss, correct = 0.0, 0
+    total, correct = 0.0, 0
     with grad_mode.no_grad():
-        for x, y in DataLoader(dataset, batch_size=batch_size):
-            logits = model(x)
-            loss += functional.cross_entropy(logits, y, reduction="sum").item()
-            correct += int((logits.array.argmax(1) == y.array).sum())
+        for start in range(0, len(features), size):
+            y = labels[start : start + size]
+            logits = model(wrap(features[start : start + size]))
+            total += loss(logits, wrap(y)).item() * len(y)
+            correct += int((logits.array.argmax(1) == y).sum())
     model.train(was_training)
-    return loss / len(dataset), correct / len(dataset)
+    return total / len(features), correct / len(features)
 
 
-def _write_json(path: Path, data: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(data, indent=1) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-class _Run:
+class _Training:
     """A run in progress: what changes while it trains, and how that is stored and restored."""
 
-    def __init__(self, config: Experiment, splits: Any, folder: Path) -> None:
-        self.config, self.splits, self.folder = config, splits, folder
-        random.manual_seed(config.seed)
+    def __init__(self, experiment: Experiment, splits: Any, image_shape: tuple[int, ...]) -> None:
+        self.experiment, self.splits = experiment, splits
+        random.manual_seed(experiment.seed)
         features = splits.train.tensors[0].shape[1]
-        self.model = build_model(config, features, len(splits.classes))
-        self.optimizer = build_optimizer(config, self.model)
-        self.shuffling = random.Generator().manual_seed(config.seed)  # its state only changes where an epoch begins
-        self.epoch_state = self.shuffling.get_state()
-        self.batches_done = 0
-        self.epoch_loss = 0.0
-        self.history = History(config.as_dict())
+        self.batches = Batches(experiment, splits.train, image_shape)
+        self.model = build_model(experiment, features, len(splits.classes))
+        self.parameters = list(self.model.parameters())
+        self.penalised = regularisers.penalised(self.model, experiment.penalise_biases)
+        self.matrices = regularisers.penalised(self.model)
+        self.loss = build_loss(experiment, len(splits.classes))
+        self.optimizer = build_optimizer(experiment, self.model)
+        self.schedule, self.each_step = build_schedule(experiment, self.optimizer, self.batches.count)
+        self.history = History(experiment.as_dict())
+        self.best: dict[str, Tensor] | None = None
+        # Of the current epoch: batches that are done, samples in them, sums of loss and gradient norm, the first rate.
+        self.done, self.samples, self.loss_sum, self.norm_sum = 0, 0, 0.0, 0.0
+        self.rate = self.optimizer.param_groups[0]["lr"]
+        self.terms = (0.0, 0.0, 0.0)
 
-    def save(self) -> None:
-        """Write the checkpoint: after an epoch, or inside one with the number of batches that are done."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or validation accuracy has not risen for too long."""
+        epochs, patience = self.history.epochs, self.experiment.patience
+        return epochs >= self.experiment.epochs or (
+            patience is not None and epochs - self.history.best_epoch >= patience
+        )
+
+    # Training
+
+    def train_epoch(self, progress: Any, stopping: list[bool]) -> bool:
+        """Do what is left of the epoch. False if it was asked to stop before the end."""
+        if not self.done:
+            self.rate = self.optimizer.param_groups[0]["lr"]
+        for x, y in self.batches.epoch(self.done):
+            self._step(x, y)
+            progress.update()
+            if stopping:
+                return False
+        self._end_epoch()
+        return True
+
+    def _step(self, x: Tensor, y: Tensor) -> None:
+        experiment, optimizer = self.experiment, self.optimizer
+        optimizer.zero_grad()
+        loss = self.loss(self.model(x), y)
+        loss.backward()
+        value, l1_term, l2_term = loss.item(), 0.0, 0.0
+        if experiment.l1 or experiment.l2:
+            l1_term, l2_term = regularisers.penalty_terms(self.penalised, experiment.l1, experiment.l2)
+            if not experiment.proximal:
+                regularisers.add_penalty_gradients(self.penalised, experiment.l1, experiment.l2)
+        objective = value + l1_term + l2_term
+        if not math.isfinite(objective):
+            raise self._diverged(value, l1_term, l2_term)
+        self.terms = (value, l1_term, l2_term)
+        square = 0.0
+        for parameter in self.parameters:
+            gradient = parameter.grad.array.ravel("K")  # type: ignore[union-attr]
+            square += float(gradient.dot(gradient))
+        optimizer.step()
+        if experiment.max_norm is not None:
+            regularisers.limit_norms(self.matrices, experiment.max_norm)
+        if self.each_step and self.schedule is not None:
+            self.schedule.step()
+        self.history.step_loss.append(objective)
+        self.loss_sum += value * len(y)
+        self.norm_sum += math.sqrt(square)
+        self.samples += len(y)
+        self.done += 1
+
+    def _end_epoch(self) -> None:
+        history, wanted = self.history, self.experiment.train_accuracy_samples
+        history.train_loss.append(self.loss_sum / self.samples)
+        history.gradient_norm.append(self.norm_sum / self.done)
+        history.learning_rate.append(self.rate)
+        features, labels = self.batches.features, self.batches.labels
+        every = max(1, len(features) // wanted) if wanted else 1
+        history.train_accuracy.append(_evaluate(self.model, features[::every], labels[::every], self.loss)[1])
+        if len(self.splits.validation):
+            loss, accuracy = evaluate(self.model, self.splits.validation, loss=self.loss)
+            history.validation_loss.append(loss)
+            history.validation_accuracy.append(accuracy)
+            if self.experiment.keep_best and history.best_epoch == history.epochs:
+                self.best = {name: wrap(value.array.copy()) for name, value in self.model.state_dict().items()}
+        if self.experiment.l1:
+            history.sparsity.append(regularisers.sparsity(self.penalised))
+        if self.schedule is not None and not self.each_step:
+            self.schedule.step()
+        self.done, self.samples, self.loss_sum, self.norm_sum = 0, 0, 0.0, 0.0
+
+    def _diverged(self, *terms: float) -> Diverged:
+        experiment = self.experiment
+        names = ("data loss", "l1 term", "l2 term")
+        rate = self.optimizer.param_groups[0]["lr"]
+        # The gradient of the l2 term alone multiplies the weights by 1 - lr * l2 in each step of SGD.
+        limit = 2 * (1 + experiment.momentum)
+        unstable = experiment.optimizer == "sgd" and not experiment.proximal and rate * experiment.l2 > limit
+        blown = [name for name, term in zip(names, terms, strict=True) if not math.isfinite(term)]
+        term = "l2 term" if unstable and "l2 term" in blown else blown[0] if blown else "data loss"
+        step, epoch = len(self.history.step_loss) + 1, self.history.epochs + 1
+        values = [
+            f"{name} {now:.4g} ({before:.4g} before)"
+            for name, now, before in zip(names, terms, self.terms, strict=True)
+        ]
+        remedy = (
+            f"lr * l2 = {rate * experiment.l2:g} is above {limit:g}, so each step makes the weights larger: lower l2 "
+            "or lr, or use proximal steps"
+            if unstable
+            else f"lower lr (now {rate:g})" + (f" or l2 ({experiment.l2:g})" if term == "l2 term" else "")
+        )
+        said = f"the run diverged: the {term} is no longer finite at step {step} (epoch {epoch}): {', '.join(values)}"
+        return Diverged(f"{said}; {remedy}", term, epoch, step, self.history)
+
+    # Storing
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint: after an epoch, or inside one with what is known of it so far."""
+        history = {**vars(self.history), "step_loss": wrap(np.array(self.history.step_loss, np.float64))}
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "shuffling": self.epoch_state if self.batches_done else self.shuffling.get_state(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "batches": self.batches.state_dict(within_epoch=self.done > 0),
             "generator": random.get_rng_state(),
-            "batches_done": self.batches_done,
-            "epoch_loss": self.epoch_loss,
-            "history": vars(self.history),
+            "best": self.best,
+            "epoch": (self.done, self.samples, self.loss_sum, self.norm_sum, self.rate),
+            "history": history,
         }
-        serialization.save(state, self.folder / "checkpoint.safetensors")
+        serialization.save(state, folder / "checkpoint.safetensors")
 
-    def restore(self) -> None:
-        """Go on from the folder's checkpoint. RuntimeError if there is none or it belongs to another configuration."""
-        path = self.folder / "checkpoint.safetensors"
+    def restore(self, folder: Path) -> None:
+        """Go on from the folder's checkpoint. RuntimeError if there is none or it belongs to another experiment."""
+        path = folder / "checkpoint.safetensors"
         if not path.exists():
             raise RuntimeError(f"nothing to resume: {path} does not exist; run without resume to start there")
         state = serialization.load(path)
-        stored, wanted = state["history"]["config"], self.config.as_dict()
-        different = [name for name in wanted if name != "epochs" and stored.get(name) != wanted[name]]
+        stored, wanted = state["history"].get("experiment", {}), self.experiment.as_dict()
+        may_change = {"epochs"} - ({"epochs"} if self.experiment.schedule in ("cosine", "onecycle") else set())
+        different = [name for name in wanted if name not in may_change and stored.get(name) != wanted[name]]
         if different:
             changes = ", ".join(f"{name} was {stored.get(name)} and is now {wanted[name]}" for name in different)
             raise RuntimeError(f"cannot resume {path} with another configuration: {changes}")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.shuffling.set_state(state["shuffling"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        self.batches.load_state_dict(state["batches"])
         random.set_rng_state(state["generator"])
-        self.batches_done, self.epoch_loss = state["batches_done"], state["epoch_loss"]
-        self.history = History(**{**state["history"], "config": wanted})
-
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of the current epoch that are still to do."""
-        self.epoch_state = self.shuffling.get_state()
-        loader = DataLoader(self.splits.train, self.config.batch_size, shuffle=True, generator=self.shuffling)
-        for i, (x, y) in enumerate(loader):
-            if i >= self.batches_done:
-                yield x, y
-
-    def train_epoch(self, progress: Any) -> None:
-        size = len(self.splits.train)
-        for x, y in self.batches():
-            self.optimizer.zero_grad()
-            loss = functional.cross_entropy(self.model(x), y)
-            loss.backward()
-            self.optimizer.step()
-            value = loss.item()
-            self.history.step_loss.append(value)
-            self.epoch_loss += value * len(y)
-            self.batches_done += 1
-            progress.update()
-        history = self.history
-        history.train_loss.append(self.epoch_loss / size)
-        history.train_accuracy.append(evaluate(self.model, self.splits.train)[1])
-        loss_value, accuracy = evaluate(self.model, self.splits.validation)
-        history.validation_loss.append(loss_value)
-        history.validation_accuracy.append(accuracy)
-        self.batches_done, self.epoch_loss = 0, 0.0
-        progress.set_postfix(loss=f"{history.train_loss[-1]:.4f}", validation=f"{accuracy:.4f}", refresh=False)
+        self.best = state["best"]
+        self.done, self.samples, self.loss_sum, self.norm_sum, self.rate = state["epoch"]
+        steps = state["history"]["step_loss"].tolist()
+        self.history = History(**{**state["history"], "experiment": wanted, "step_loss": steps})
 
 
-def _blas_threads(multiply_adds: int) -> Any:
-    """A context in which BLAS uses one thread if a step is small: starting a second one takes longer than it saves."""
-    from threadpoolctl import threadpool_limits
+@contextlib.contextmanager
+def _noted_interrupts() -> Iterator[list[bool]]:
+    """A list that Ctrl-C adds to, so that no step is torn in two; the second Ctrl-C interrupts at once."""
+    pressed: list[bool] = []
+    usual = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not usual:
+        yield pressed
+        return
 
-    return threadpool_limits(1 if multiply_adds < 2**23 else None)
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            usual(number, frame)
+        pressed.append(True)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
-def train(
-    config: Experiment, splits: Any, folder: str | os.PathLike[str], *, resume: bool = False, progress: bool = True
-) -> tuple[Module, History]:
-    """Run `config` on `splits` (`datasets.load`), store everything in `folder`, and return the model and its history.
+def run(
+    experiment: Experiment,
+    folder: Folder | None = None,
+    *,
+    data: Folder = "data",
+    splits: Any = None,
+    cache: Folder | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    download: bool = False,
+) -> Run:
+    """Train a model as the experiment says; test it once, at the end.
 
-    A checkpoint is written after every epoch, and when the run is interrupted (Ctrl-C). With `resume` the run goes on
-    from it and ends with the same bits as one that was never stopped. RuntimeError if there is nothing to resume, or
-    the loss is no longer finite.
+    With a folder the result is stored there (`Run.load` reads it), and so are checkpoints: after the first epoch, then
+    as often as keeps them below a twentieth of the time, and on Ctrl-C. With `resume` a stopped run goes on from the
+    last one and ends with the same bits as one that was never stopped; only `epochs` may have been changed.
+
+    Args:
+        experiment: what to do.
+        folder: of this run; made if needed.
+        data: folder of the data set's files.
+        splits: the data, instead of reading it: what `datasets.load` returned, before preprocessing.
+        cache: folder for results of slow preprocessing (hog, pca).
+        resume: go on from the checkpoint in the folder.
+        progress: show a progress bar.
+        download: fetch the data set if it is not there.
+
+    Returns:
+        Run: model (in evaluation mode), history, experiment, classes, preprocessor, folder.
+
+    Raises:
+        Diverged: (a RuntimeError) the loss is no longer finite; says which term, and at which step.
+        RuntimeError: nothing to resume, or data are missing or damaged.
+        ValueError: `resume` without a folder, a folder that is a file, a batch larger than the training set.
+        ImportError: a library of the `lab` extra is missing.
+
+    >>> done = run(Experiment(lr=0.5, batch_size=32, epochs=5), progress=False)
+    >>> len(done.history.validation_accuracy), done.history.test_accuracy > 0.9
+    (5, True)
     """
-    from tqdm import tqdm
-
-    run = _Run(config, splits, Path(folder))
-    if resume:
-        run.restore()
-    per_epoch = -(-len(splits.train) // config.batch_size)
-    done = run.history.epochs * per_epoch + run.batches_done
-    started = time.perf_counter()
-    before = run.history.seconds
-    parameters = sum(parameter.numel() for parameter in run.model.parameters())
-    with (
-        _blas_threads(parameters * config.batch_size),
-        tqdm(
-            total=config.epochs * per_epoch,
-            initial=done,
-            desc=Path(folder).name,
-            unit="batch",
-            disable=None if progress else True,
-            mininterval=0.5,
-        ) as bar,
-    ):
-        try:
-            while run.history.epochs < config.epochs:
-                run.train_epoch(bar)
-                run.history.seconds = before + time.perf_counter() - started
-                if not run.history.train_loss[-1] < float("inf"):
-                    raise RuntimeError(
-                        f"the training loss is {run.history.train_loss[-1]} after epoch {run.history.epochs}: the run "
-                        f"diverged; lower lr (now {config.lr})"
-                    )
-                run.save()
-        except KeyboardInterrupt:
-            run.history.seconds = before + time.perf_counter() - started
-            run.save()
-            raise
-    history = run.history
-    history.test_loss, history.test_accuracy = evaluate(run.model, splits.test)
-    run.save()
-    serialization.save(run.model.state_dict(), run.folder / "model.safetensors")
-    _write_json(run.folder / "metrics.json", vars(history))
-    return run.model, history
+    try:
+        from threadpoolctl import threadpool_limits
+        from tqdm import tqdm
+    except ImportError as error:
+        raise ImportError(f"running experiments needs {error.name}: pip install 'tinygrad_lab[lab]'") from None
+    target = Path(folder) if folder is not None else None
+    if target is not None and target.exists() and not target.is_dir():
+        raise ValueError(f"the folder of a run cannot be {target}: that is a file")
+    if resume and target is None:
+        raise ValueError("resume needs the folder of the run that is to go on")
+    if splits is None:
+        splits, preprocessor = load_splits(experiment, data, cache, download=download)
+    else:
+        splits, preprocessor = preprocessing.prepare(experiment.preprocess, splits, cache)
+    training = _Training(experiment, splits, preprocessor.output_shape)
+    if target is not None and resume:
+        training.restore(target)
+    elif target is not None:
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "metrics.json").unlink(missing_ok=True)  # of an earlier run: this one is not finished
+    history, per_epoch = training.history, training.batches.count
+    started, before = time.perf_counter(), history.seconds
+    saved, took = -math.inf, 0.0
+    multiply_adds = sum(parameter.numel() for parameter in training.parameters) * training.batches.size
+    bar = tqdm(
+        total=experiment.epochs * per_epoch,
+        initial=history.epochs * per_epoch + training.done,
+        desc=target.name if target is not None else experiment.model,
+        unit="batch",
+        disable=None if progress else True,
+        mininterval=0.5,
+    )
+    with threadpool_limits(1 if multiply_adds < _SMALL else None), bar, _noted_interrupts() as stopping:
+        while not training.finished:
+            whole = training.train_epoch(bar, stopping)
+            now = time.perf_counter()
+            history.seconds = before + now - started
+            if target is not None and (stopping or now - saved > 20 * took):
+                training.save(target)
+                saved = time.perf_counter()
+                took = saved - now
+            if stopping:
+                raise KeyboardInterrupt
+            if whole:
+                shown = {"validation": f"{history.validation_accuracy[-1]:.4f}"} if history.validation_accuracy else {}
+                bar.set_postfix(loss=f"{history.train_loss[-1]:.4f}", **shown, refresh=False)
+        history.kept_epoch = history.best_epoch if experiment.keep_best else history.epochs
+        if target is not None:
+            training.save(target)
+        if training.best is not None:
+            training.model.load_state_dict(training.best)
+        history.final_train_accuracy = evaluate(training.model, splits.train, loss=training.loss)[1]
+        history.test_loss, history.test_accuracy = evaluate(training.model, splits.test, loss=training.loss)
+    history.seconds = before + time.perf_counter() - started
+    training.model.eval()
+    finished = Run(experiment, training.model, history, list(splits.classes), preprocessor, target)
+    if target is not None:
+        finished.save(target)
+    return finished

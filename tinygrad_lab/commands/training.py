@@ -1,4 +1,4 @@
-"""The commands of `tinygrad-lab`, each one function. This file needs the `lab` extra; `cli.main` runs them."""
+"""`tinygrad-lab demo` and `train`: one run, described on the command line."""
 
 from __future__ import annotations
 
@@ -9,25 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from tinygrad_lab import datasets
-from tinygrad_lab.experiments import Experiment, train
+from tinygrad_lab.commands.application import app, show
+from tinygrad_lab.experiments import Experiment, Run, run
 from tinygrad_lab.experiments.figures import plot_curves
-from tinygrad_lab.verify.student import diagnose_file, gradcheck_file
-
-__all__ = ["app"]
-
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Learn, teach and verify backpropagation.",
-)
-
-
-def _show(name: str, history: Any) -> None:
-    print(
-        f"{name:>8}: train {history.train_accuracy[-1]:.4f}   validation {history.validation_accuracy[-1]:.4f}   "
-        f"test {history.test_accuracy:.4f}   ({history.seconds:.1f} s)"
-    )
 
 
 @app.command()
@@ -57,9 +41,9 @@ def demo(
     }
     histories = {}
     for name, config in configs.items():
-        _, histories[name] = train(config, splits, out / name, progress=not quiet)
+        histories[name] = run(config, out / name, splits=splits, progress=not quiet).history
     for name, history in histories.items():
-        _show(name, history)
+        show(name, history)
     curves = plot_curves(histories, out / "curves.png")
     print(f"models and metrics: {out / 'softmax'}, {out / 'mlp'}\ncurves: {curves}")
 
@@ -89,7 +73,7 @@ def train_command(
         widths = tuple(int(width) for width in hidden.replace(",", " ").split())
     except ValueError:
         raise ValueError(f"hidden must be widths separated by commas, for example 256,30, got {hidden!r}") from None
-    config = Experiment(
+    experiment = Experiment(
         dataset=dataset,
         model=model,
         hidden=widths,
@@ -104,57 +88,16 @@ def train_command(
     folder = out or Path("runs") / f"{dataset}-{model}"
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder, {folder} is a file")
-    splits = datasets.load(dataset, data, download=download)
-    if batch_size > len(splits.train):
-        raise ValueError(
-            f"batch_size must be at most the {len(splits.train)} training samples of {dataset}, got {batch_size}"
-        )
-    try:
-        _, history = train(config, splits, folder, resume=resume, progress=not quiet)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; the checkpoint is in {folder}: add --resume to go on", file=sys.stderr)
-        raise
-    _show(model, history)
+    history = run_or_tell(experiment, folder, data=data, download=download, resume=resume, progress=not quiet).history
+    show(model, history)
     print(f"model, metrics and curves: {folder}")
     plot_curves({model: history}, folder / "curves.png")
 
 
-SEED = typer.Option(help="Seed handed to make_params, and of the directions that are tried.")
-
-
-def _tell(text: object) -> None:
-    """Print, with ? in the place of what the terminal's encoding lacks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(str(text).encode(encoding, "replace").decode(encoding))
-
-
-@app.command()
-def gradcheck(
-    target: Annotated[str, typer.Argument(metavar="FILE.py:FUNCTION", help="FUNCTION is loss if it is left out.")],
-    mode: Annotated[str, typer.Option(help="full: every element; fast: about 40 evaluations; auto: by size.")] = "auto",
-    seed: Annotated[int, SEED] = 0,
-) -> int:
-    """Check a gradient against differences: the one derived by hand in the file, or else autograd's.
-
-    The file defines params (or make_params(seed)), loss(params) and, if it was derived by hand, grad(params). Exit
-    code 1 if an element is wrong or cannot be decided, 2 if the file does not load or has no such function.
-    """
-    result = gradcheck_file(target, mode, seed)
-    _tell(result)
-    return 0 if result else 1
-
-
-@app.command()
-def diagnose(
-    path: Annotated[Path, typer.Argument(metavar="FILE.py", help="Defines params, loss(params) and grad(params).")],
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
-    seed: Annotated[int, SEED] = 0,
-) -> int:
-    """Say what is wrong with the gradient that a file derives by hand, and in which line.
-
-    The file defines params (or make_params(seed)), loss(params) and grad(params). Exit code 1 if the gradient is wrong,
-    2 if the file does not load or has no such function.
-    """
-    diagnosis, report = diagnose_file(path, language, seed)
-    _tell(report)
-    return 0 if diagnosis else 1
+def run_or_tell(experiment: Experiment, folder: Path, **options: Any) -> Run:
+    """`run`, which on Ctrl-C says how to go on; slow preprocessing is kept beside the run's folder."""
+    try:
+        return run(experiment, folder, cache=folder.parent / "cache", **options)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the checkpoint is in {folder}: add --resume to go on", file=sys.stderr)
+        raise
