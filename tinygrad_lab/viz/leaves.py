@@ -56,6 +56,7 @@ class Leaves:
             found = self._add(kind, tensor.array, known)
             found.requires_grad = tensor.requires_grad
             found.frozen = is_parameter and not tensor.requires_grad
+            found.held = isinstance(tensor, Parameter)
             self._tensors.append((found, tensor))
             self._of[tensor] = found
         return found
@@ -126,6 +127,10 @@ class Leaves:
             return f"{array.item():.6g}"
         self._counts[kind] = count = self._counts.get(kind, 0) + 1
         return kind if count == 1 else f"{kind}{count}"
+
+    def forget(self) -> None:
+        """Let go of everything but what `refresh` needs."""
+        self._producers, self._held, self._of = {}, [], {}
 
     def refresh(self) -> bool:
         """Read `.grad` of all leaves; whether any has one. What was read once stays when `.grad` is cleared."""

@@ -1,8 +1,8 @@
 """The model of a picture: a recorded graph as plain data, which every drawing, page and table is made from.
 
 What this file holds: `Picture` with its `PictureNode`s, `PictureEdge`s and `ModuleCall`s, and nothing that depends on
-how they are drawn. `viz.reading` makes one from a loss. Ids are "n0", "n1", ... in creation order and "c0", "c1", ...
-for calls, never `id()`, so that the same program gives the same bytes.
+how they are drawn. `viz.reading` makes one from a loss. Ids are "n0", "n1", ... in creation order, "c0", "c1", ... for
+calls and "f0", "f1", ... for folds, never `id()`, so that the same program gives the same bytes.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class PictureNode:
     symbol    what the header shows: "@", "+", "relu", "log_softmax"
     name      parameter's path, variable's name or "t3"
     frozen    a parameter with requires_grad False
+    held      a nn.Parameter, which a module holds
     value     output, or None where it is not known; gradient likewise (None: not computed, which is never shown as 0)
     saved     names of the values that the op's rules saved for backward ("input", "y", ...)
     no_value, no_gradient   what to write in their place where they are None: "value freed", "grad not computed"
@@ -63,6 +64,7 @@ class PictureNode:
     requires_grad: bool
     call: str | None = None  # id of the innermost ModuleCall it was made in
     frozen: bool = False
+    held: bool = False
     shared: bool = False  # a parameter that the model knows by several names
     uses: int = 0  # edges that leave it
     value: np.ndarray | None = None

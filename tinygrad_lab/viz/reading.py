@@ -62,7 +62,10 @@ def read(
 
 
 class Reading:
-    """A picture, and how to keep its gradients up to date without holding the graph (`watch`, `refresh`)."""
+    """A picture, and how to keep its gradients up to date (`refresh`) without holding the graph.
+
+    With `watch`, backward passes from now on leave the gradients of intermediates for `refresh` to find.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Reading:
         names: Mapping[str, Any] | None = None,
         *,
         values: bool = True,
+        watch: bool = False,
     ) -> None:
         tensors = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         if not tensors:
@@ -106,6 +110,10 @@ class Reading:
                     )
         self._mark_outputs(tensors)
         self._retained += [(self._of[n], n.watch) for n in nodes if n.watch is not None and n.watch.retains]
+        if watch and values:
+            self._watch()
+        self._of = {}  # from here on the graph may die
+        self._leaves.forget()
         self.refresh()
 
     def _add_op(self, step: Step, known: Names, computed: dict[Any, np.ndarray]) -> None:
@@ -199,8 +207,7 @@ class Reading:
 
     # Gradients
 
-    def watch(self) -> None:
-        """From now on, have backward passes leave the gradients of intermediates for `refresh` to find."""
+    def _watch(self) -> None:
         traced = {id(node) for node, _ in self._records}
         for source, node in self._of.items():
             if id(node) not in traced and source.shape is node.shape:
