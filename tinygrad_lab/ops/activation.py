@@ -244,7 +244,7 @@ def _log1p_exp(x):
 
 @op(
     {"input": lambda g, input, beta, threshold: where(input * beta > threshold, g, g * sigmoid(input * beta))},
-    formula=r"y = \tfrac1\beta \ln(1 + e^{\beta a})",
+    formula=r"y = a \text{ if } \beta a > t \text{ else } \tfrac1\beta \ln(1 + e^{\beta a})",
     vjp_formula={"input": r"\bar a = \bar y \odot \sigma(\beta a)"},
     samples=[*SMOOTH, Sample(normal(3, 4), 2.0), Sample(uniform(3, 4, low=-3, high=3, away_from=(1.0,)), 1.0, 1.0)],
     floats="input",

@@ -41,6 +41,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ln": np.log,
     "clip": np.clip,
     "erf": _erf,
+    "median": lambda x: np.sort(x, axis=None)[(np.size(x) - 1) // 2],
     "sigma": _sigmoid,
     "Phi": lambda x: (1 + _erf(x / math.sqrt(2))) / 2,
     "Phi'": lambda x: np.exp(-np.square(x) / 2) / math.sqrt(2 * math.pi),
@@ -68,8 +69,8 @@ _CONSTANTS = {"e": math.e, r"\pi": math.pi, r"\infty": math.inf}
 
 def key(tree: f.Tree) -> str:
     r"""The name by which `values` knows a symbol: "a", r"\bar a", r"\hat a", "w_t"; "" for other trees."""
-    if isinstance(tree, f.Symbol):
-        return tree.name
+    if isinstance(tree, (f.Symbol, f.Number)):
+        return tree.name if isinstance(tree, f.Symbol) else tree.text
     if isinstance(tree, f.Accent) and isinstance(tree.body, f.Symbol) and tree.kind != "overline":
         return rf"\{tree.kind} {tree.body.name}"
     if isinstance(tree, f.Index) and len(tree.indices) == 1 and key(tree.base) and key(tree.indices[0]):
@@ -97,7 +98,8 @@ def evaluate(
 
     NotEvaluable for an index that `values` does not name, an unknown symbol or function.
 
-    >>> evaluate(f.parse(r"y = \bar y \odot [a > 0]").right, {"a": np.array([-1.0, 2.0]), r"\bar y": np.array([5.0, 5.0])})
+    >>> rule = f.parse(r"\bar a = \bar y \odot [a > 0]")
+    >>> evaluate(rule.right, {"a": np.array([-1.0, 2.0]), r"\bar y": np.array([5.0, 5.0])})
     array([0., 5.])
     """
     with np.errstate(all="ignore"):
@@ -114,6 +116,15 @@ def combine(operation: str, left: Any, right: Any, matrices: bool = False) -> An
         if operation == "bmod":
             return left % right
         return np.matmul(left, right) if matrices else left * right
+
+
+def _softplus_of(tree: f.Tree) -> f.Tree | None:
+    """x of 1 + e^x, whose logarithm would overflow if it were taken as it stands."""
+    if isinstance(tree, f.Terms) and len(tree.terms) == 2 and tree.terms[0] == ("", f.Number("1")):
+        sign, power = tree.terms[1]
+        if sign == "+" and isinstance(power, f.Power) and power.base == f.Symbol("e"):
+            return power.exponent
+    return None
 
 
 class _Evaluator:
@@ -158,6 +169,11 @@ class _Evaluator:
             value = combine(operation, value, self.of(factor), matrices)
             previous = factor
         return value
+
+    def _index(self, tree: f.Index) -> Any:
+        if "at" not in self.functions or len(tree.indices) != 1:
+            raise NotEvaluable("an index")
+        return self.functions["at"](self.of(tree.base), self.of(tree.indices[0]))
 
     def _frac(self, tree: f.Frac) -> Any:
         return np.divide(self.of(tree.top), self.of(tree.bottom))
@@ -212,8 +228,10 @@ class _Evaluator:
         return self.functions[f"{tree.kind}_{words}"](value)
 
     def _apply(self, tree: f.Apply) -> Any:
-        arguments = [self.of(argument) for argument in tree.arguments if argument != f.Text("…")]
         name = tree.name
+        if name == "ln" and (exponent := _softplus_of(tree.arguments[0])) is not None:
+            return np.logaddexp(0, self.of(exponent))
+        arguments = [self.of(argument) for argument in tree.arguments if argument != f.Text("…")]
         if name in ("max", "min") and not tree.below:
             if len(arguments) == 1:
                 return (np.max if name == "max" else np.min)(arguments[0], axis=self.axes, keepdims=True)

@@ -137,7 +137,7 @@ class Product(Tree):
 
 @dataclass(frozen=True)
 class Terms(Tree):
-    """Terms, each with the operator before it: "+", "-", "wedge", "vee", "oplus", "bitand", "bitor"; "" or "-" before the first."""
+    """Terms with the operators before them: "+", "-", "wedge", "vee", "oplus", "bitand", "bitor"; first "" or "-"."""
 
     terms: tuple[tuple[str, Tree], ...]
 
