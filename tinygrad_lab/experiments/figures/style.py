@@ -204,7 +204,7 @@ LABEL_SIZE = 14
 
 def label_ends(figure: Any, axes: Any, ends: Sequence[End]) -> None:
     """Write each line's name to the right of the axes, at the height of its end, joined to it by a thin line."""
-    figure.draw_without_rendering()  # the height of the axes is known after the layout
+    figure.get_layout_engine().execute(figure)  # the height of the axes is known after it
     height = axes.get_window_extent().height
     gap = LABEL_SIZE * 1.3 * figure.dpi / 72 / height
     low, high = axes.get_ylim()
