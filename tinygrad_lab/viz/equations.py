@@ -34,7 +34,7 @@ from tinygrad_lab.autograd import Step
 from tinygrad_lab.viz import formula as f
 from tinygrad_lab.viz import typeset
 from tinygrad_lab.viz.evaluate import NotEvaluable, combine, evaluate, is_matrix, key
-from tinygrad_lab.viz.meanings import Meaning, formula_of, meaning, rule_of
+from tinygrad_lab.viz.meanings import Meaning, formula_of, meaning, operand_letters, rule_of
 
 __all__ = ["Equation", "Term", "equation", "forward_equation"]
 
@@ -159,7 +159,7 @@ def equation(
     if tree is None:
         return Equation(found, None, [], result, contribution)
     meant = meaning(op, values, cotangent, argument)
-    return _finished(found, tree, meant, _names(step, meant, names, argument), loss, result, contribution)
+    return _finished(found, tree, meant, _names(step, meant, names, argument, tree), loss, result, contribution)
 
 
 def forward_equation(step: Step, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Equation:
@@ -170,7 +170,7 @@ def forward_equation(step: Step, values: Mapping[str, Any], names: Mapping[str, 
     if tree is None:
         return Equation(found, None, [], result, result)
     meant = meaning(step.op, values)
-    return _finished(found, tree, meant, _names(step, meant, names, ""), None, result, result)
+    return _finished(found, tree, meant, _names(step, meant, names, "", tree), None, result, result)
 
 
 def _finished(
@@ -180,7 +180,7 @@ def _finished(
     named = typeset.substitute(tree, names, loss, drop_sums=not meant.sums)
     assert isinstance(named, f.Formula)
     made = Equation(name, named, [], result, contribution)
-    if any(how != "=" or isinstance(left, f.Index) for how, left in _left_sides(tree)):
+    if _has_indices(tree, names):
         return made  # says what happens at indices: read, not evaluated
     try:
         scope = _with_definitions(tree, meant)
@@ -195,8 +195,13 @@ def _finished(
     return made
 
 
-def _left_sides(tree: f.Formula) -> list[tuple[str, f.Tree]]:
-    return [(tree.relation, tree.left), *((equation.relations[0], equation.items[0]) for equation in tree.more)]
+def _has_indices(tree: f.Formula, names: Mapping[str, Any]) -> bool:
+    """Whether a left side has indices: \\bar a_{ij}, not \\bar a_k where it is the operand number k."""
+    left = [(tree.relation, tree.left), *((equation.relations[0], equation.items[0]) for equation in tree.more)]
+    return any(
+        how != "=" or (isinstance(side, f.Index) and key(side).removeprefix("\\bar ") not in names)
+        for how, side in left
+    )
 
 
 def _agree(a: Any, b: np.ndarray) -> bool:
@@ -269,26 +274,51 @@ def _name(step: Step, argument: str, names: Mapping[str, str] | None) -> str:
     return argument if operand is None else operand.name
 
 
-def _names(step: Step, meant: Meaning, names: Mapping[str, str] | None, argument: str) -> dict[str, Any]:
+def _names(
+    step: Step, meant: Meaning, names: Mapping[str, str] | None, argument: str, tree: f.Formula
+) -> dict[str, Any]:
     """What each symbol of the formula is called here: steps and arrays by name, numbers as such."""
     found: dict[str, Any] = {letter: _name(step, "y", names) for letter in ("y", "Y")}
     for symbol, name in meant.symbols.items():
         operand = step.operands.get(name)
         value = meant.values.get(symbol)
-        if isinstance(operand, tuple) and step.op.sequence:
+        if name == "index" and step.op.name in ("getitem", "setitem", "add_at"):
+            found[symbol] = f.Text(index_text(operand))
+        elif isinstance(operand, tuple) and step.op.sequence:
             items = [_name(step, f"{name}[{i}]", names) for i in range(len(operand))]
             found[symbol] = items
+            found.update(zip(operand_letters(len(items)), items, strict=True))  # of an einsum
             if argument != name and "[" in argument:
                 found[f"{symbol}_k"] = items[meant.values["k"]]
                 found["k"] = meant.values["k"]
         elif operand is None and value in (0, 1) and isinstance(value, int):
             found[symbol] = value
-        elif isinstance(operand, Step) or (names and name in names) or np.ndim(value):
+        elif isinstance(operand, Step) or (names and name in names) or (isinstance(value, np.ndarray) and value.ndim):
             found[symbol] = _name(step, name, names)
         elif isinstance(value, (int, float, np.generic)) or (isinstance(value, np.ndarray) and not value.ndim):
             found[symbol] = value
-    for symbol in ("N", "n", "c", r"\alpha", r"\lambda", "w_t"):
-        value = meant.values.get(symbol)
-        if symbol not in found and isinstance(value, (int, float)):
+    indices = {part for index in f.walk(tree) if isinstance(index, f.Index) for part in f.walk(index)}
+    for symbol, value in meant.values.items():
+        is_number = isinstance(value, (int, float)) and symbol not in found
+        if is_number and f.Symbol(symbol) not in indices and symbol not in ("y", "Y"):
             found[symbol] = value
     return found
+
+
+def index_text(index: Any) -> str:
+    """An index as it is written: "0, :, 1:3"; arrays as "…".
+
+    >>> index_text((0, slice(None), slice(1, None, 2))), index_text(np.arange(3))
+    ('0, :, 1::2', '…')
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    return ", ".join(map(_item_text, items))
+
+
+def _item_text(item: Any) -> str:
+    if isinstance(item, slice):
+        start, stop, step = ("" if part is None else str(part) for part in (item.start, item.stop, item.step))
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+    if item is Ellipsis:
+        return "..."
+    return str(item) if item is None or isinstance(item, (int, np.integer)) else "…"

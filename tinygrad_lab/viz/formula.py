@@ -210,7 +210,7 @@ _STARTS |= _GREEK | _BIG | FUNCTIONS
 _FENCES = {"lfloor": ("rfloor", "rceil"), "lceil": ("rceil",), "(": (")",), "[": ("]",), "{": ("}",)}
 _TOKEN = re.compile(
     r"""\s*(?:
-      (?P<space>\\[,;!:\ ]|\\textstyle|\\quad)
+      (?P<space>\\[,;!:\ ]|\\textstyle|\\quad|\\(?:left|right)(?![a-z]))
     | (?P<word>\\(?:mathrm|text)\{[^{}]*\})
     | (?P<plus>\\mathrel\{\+\}=)
     | (?P<bin>\\mathbin\{\\?[&|]\}|\\mathord\{\\sim\})

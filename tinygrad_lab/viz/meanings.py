@@ -22,7 +22,8 @@ __all__ = ["Meaning", "formula_of", "meaning", "rule_of", "symbols_of"]
 
 # The arguments that a symbol may stand for, beside those that the left sides of the rules name.
 CONVENTIONS = {
-    "t": "target threshold tensor",
+    "t": "target threshold tensor input",
+    "l": "min_val min",
     "w": "weight",
     "q": "pos_weight",
     "m": "mask",
@@ -30,9 +31,9 @@ CONVENTIONS = {
     "p": "p",
     "v": "value",
     "d": "decimals",
-    "l": "min_val min",
     "u": "max_val max",
-    "k": "diagonal offset",
+    "k": "diagonal offset index",
+    "i": "index",
     "s": "shifts",
     "a": "input",
     "b": "other",
@@ -76,6 +77,16 @@ VARIANTS: list[tuple[str, Callable[[Mapping[str, Any]], Any], str, dict[str, str
         {"input": r"\bar a = \bar y\,\mathrm{sign}(a)\,[|a| = y] / \textstyle\sum [|a| = y]"},
     ),
     ("norm", lambda values: values.get("p") == 0, r"y = \textstyle\sum [a \ne 0]", {"input": r"\bar a = 0"}),
+    ("round", lambda values: not values.get("decimals"), r"y = \lfloor a \rceil", {}),
+    (
+        "binary_cross_entropy_with_logits",
+        lambda values: values.get("pos_weight") is None,
+        r"y = -\tfrac{1}{n}\textstyle\sum w\,(t \ln \sigma(a) + (1 - t)\ln(1 - \sigma(a)))",
+        {
+            "input": r"\bar a = \tfrac{\bar y}{n}\,w\,(\sigma(a) - t)",
+            "target": r"\bar t = -\tfrac{\bar y}{n}\,w\,a",
+        },
+    ),
     (
         "linear",
         lambda values: values.get("bias") is None,
@@ -103,15 +114,42 @@ def _variant(op: Any, values: Mapping[str, Any]) -> tuple[str, dict[str, str]] |
 
 def formula_of(op: Any, values: Mapping[str, Any]) -> f.Formula | None:
     """The forward formula of a call; None for an op without one (a user's Function), or with one we cannot read."""
+    if op.name == "contract":
+        return contraction(values, None)
     found = _variant(op, values)
     return _parsed(found[0] if found else op.formula)
 
 
 def rule_of(op: Any, argument: str, values: Mapping[str, Any]) -> f.Formula | None:
     """The formula of the rule for `argument` ("input", or "tensors[1]" of an op on a sequence); None as above."""
+    if op.name == "contract":
+        return contraction(values, int(argument.partition("[")[2].rstrip("]") or 0))
     found = _variant(op, values)
     rules = {**op.vjp_formula, **(found[1] if found else {})}
     return _parsed(rules.get(argument.partition("[")[0], ""))
+
+
+def operand_letters(count: int) -> list[str]:
+    """A, B, C, ... without Y, which is the output."""
+    return [chr(ord("A") + i) for i in range(min(count, 24))]
+
+
+def contraction(values: Mapping[str, Any], k: int | None) -> f.Formula | None:
+    """The formula of an einsum, or of its rule for operand `k`, with the subscripts of this call."""
+    letters = operand_letters(len(values["subscripts"]))
+    parts = dict(zip(letters, values["subscripts"], strict=False)) | {"Y": values["output"]}
+    left = "Y" if k is None else letters[k]
+    right = [*letters] if k is None else ["Y", *(letter for letter in letters if letter != left)]
+    summed = sorted({index for letter in right for index in parts[letter]} - set(parts[left]))
+
+    def written(letter: str) -> str:
+        name = letter if k is None or letter not in (left, "Y") else rf"\bar {letter}"
+        return f"{name}_{{{parts[letter]}}}" if parts[letter] else name
+
+    indices = "".join(summed)
+    over = rf"\textstyle\sum_{{{indices}}} " if summed else ""
+    product = r"\, ".join(map(written, right))
+    return _parsed(f"{written(left)} = {over}{product}")
 
 
 def _parsed(source: str) -> f.Formula | None:
@@ -133,7 +171,9 @@ def symbols_of(op: Any) -> dict[str, str]:
     found = {}
     for argument, tree in rules.items():
         if tree is not None:
-            left = tree.left.base if isinstance(tree.left, f.Index) else tree.left
+            left = tree.left
+            while isinstance(left, (f.Index, f.Power)):
+                left = left.base
             if isinstance(left, f.Accent) and isinstance(left.body, f.Symbol):
                 found[left.body.name] = argument
     trees = [_parsed(op.formula), *rules.values()]

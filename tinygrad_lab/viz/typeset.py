@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tinygrad_lab.viz import formula as f
-from tinygrad_lab.viz.evaluate import is_matrix, key
+from tinygrad_lab.viz.evaluate import evaluate, is_matrix, key
 
 __all__ = ["Name", "Partial", "latex", "math_element", "mathml", "shown", "substitute", "text"]
 
@@ -105,11 +105,17 @@ class _Substitution:
             return tree.body
         if isinstance(tree, f.Frac) and tree.bottom == one:
             return tree.top
+        if isinstance(tree, f.Terms) and len(tree.terms) > 1 and all(isinstance(t, f.Number) for _, t in tree.terms):
+            return number(evaluate(tree, {}))  # 2 - 1, where the formula has p - 1
+        if isinstance(tree, f.Fence) and tree.kind == "paren" and isinstance(tree.items[0], f.Number):
+            return tree.items[0]
+        if isinstance(tree, f.Power) and tree.exponent == one:
+            return tree.base
         if isinstance(tree, f.Product):
-            kept = [(how, factor) for how, factor in tree.factors if factor != one or how in ("/", "bmod")]
+            kept = [(how, factor) for how, factor in tree.factors if factor != one or how == "bmod"]
             if len(kept) < len(tree.factors):
                 if not kept or kept[0][0] == "/":
-                    kept.insert(0, ("", one))
+                    kept.insert(0, ("", one))  # what is left of 1 / x
                 kept[0] = ("", kept[0][1])
                 return kept[0][1] if len(kept) == 1 else f.Product(tuple(kept))
         return tree
@@ -215,7 +221,9 @@ class _Writer:
         for how, factor in tree.factors:
             if previous is not None:
                 matrices = how == "" and _named_matrix(previous) and _named_matrix(factor)
-                parts.append(self.sign("cdot") if matrices else self.sign(how) if how else self.times(previous, factor))
+                numbers = how == "" and isinstance(factor, f.Number)
+                dot = matrices or numbers
+                parts.append(self.sign("cdot") if dot else self.sign(how) if how else self.times(previous, factor))
             negative = isinstance(factor, f.Terms) and previous is not None
             parts.append(self.fence("(", ")", self.of(factor)) if negative else self.of(factor))
             previous = factor
@@ -229,7 +237,8 @@ class _Writer:
         return self.row([*words, self.words(" else "), self.of(tree.otherwise)])
 
     def _big(self, tree: f.Big) -> str:
-        return self.row([self.under(self.big(tree.kind), self.below(tree.below)), self.of(tree.body)])
+        head = self.under(self.big(tree.kind), self.below(tree.below))
+        return self.row([head, self.gap, self.of(tree.body)])
 
     def _apply(self, tree: f.Apply) -> str:
         head = self.function(tree.name)
@@ -246,7 +255,7 @@ class _Writer:
             return self.apply(head, self.fence("(", ")", arguments))
         (argument,) = tree.arguments  # as in "ln a": a name of several letters reads better in brackets
         bare = isinstance(argument, (f.Symbol, f.Number, f.Accent, f.Index, f.Apply, f.Big, f.Fence, f.Power))
-        return self.apply(head, arguments if bare else self.fence("(", ")", arguments), spaced=True)
+        return self.apply(head, arguments, spaced=True) if bare else self.apply(head, self.fence("(", ")", arguments))
 
     def _fence(self, tree: f.Fence) -> str:
         opening, closing = _FENCES[tree.kind]
@@ -273,7 +282,8 @@ class _Writer:
         return self.sup(self.base(tree.base), self.transposed)
 
     def _index(self, tree: f.Index) -> str:
-        return self.sub(self.base(tree.base), self.below(tree.indices))
+        raised = isinstance(tree.base, f.Power) and isinstance(tree.base.base, f.Symbol)
+        return self.sub(self.of(tree.base) if raised else self.base(tree.base), self.below(tree.indices))
 
     def below(self, items: tuple[f.Tree, ...]) -> str:
         return self.listed([self.of(item) for item in items], tight=True) if items else ""
@@ -294,6 +304,7 @@ class _Writer:
         return self.symbol(tree.name)
 
     transposed = ""
+    gap = ""
 
     # To be said by a subclass:
     row: Any
@@ -352,7 +363,8 @@ class _Latex(_Writer):
     def sign(self, how: str) -> str:
         return _SIGNS[how][0]
 
-    prefix = sign
+    def prefix(self, how: str) -> str:
+        return r"\mathord{\sim}" if how == "sim" else self.sign(how)
 
     def times(self, left: f.Tree, right: f.Tree) -> str:
         return r"\,"
@@ -492,12 +504,13 @@ class _MathML(_Writer):
 
 class _Plain(_Writer):
     transposed = "ᵀ"
+    gap = " "
 
     def row(self, parts: list[str]) -> str:
         return "".join(part for part in parts if part)
 
     def sign(self, how: str) -> str:
-        return "/" if how == "/" else f" {_SIGNS[how][1]} "
+        return f" {_SIGNS[how][1]} "
 
     def prefix(self, how: str) -> str:
         return _SIGNS[how][1]
@@ -512,10 +525,10 @@ class _Plain(_Writer):
         return words
 
     def under(self, base: str, below: str) -> str:
-        return f"{base}_{below} " if below else base
+        return f"{base}_{self._tight(below)}" if below else base
 
     def big(self, kind: str) -> str:
-        return _BIG[kind] + " "
+        return _BIG[kind]
 
     def function(self, name: str) -> str:
         return _FUNCTION_NAMES.get(name, name)
