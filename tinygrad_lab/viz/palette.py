@@ -1,0 +1,107 @@
+"""The colours of all drawings, light and dark, and which text can be read on them.
+
+What this file lets you do: look up a role's colour in `LIGHT` or `DARK`, colour a heat map's level with `heat`, choose
+black or white text with `text_on`, and get the rules that make a drawing follow the reader's theme with `dark_rules`.
+Blue and orange, magenta and grey keep apart for the three common colour-vision deficiencies (Okabe and Ito 2008).
+"""
+
+from __future__ import annotations
+
+__all__ = ["DARK", "LEVELS", "LIGHT", "dark_rules", "heat", "luminance", "text_on"]
+
+# Roles: "<kind>" is a card's ground, "<kind>-line" its outline, "<kind>-head" the ground of its header, on which
+# text is "on-head".
+LIGHT = {
+    "page": "#ffffff",
+    "ink": "#1b1f24",
+    "muted": "#525b65",
+    "edge": "#5b6670",
+    "cluster": "#f3f8fc",
+    "cluster-line": "#76889a",
+    "on-head": "#ffffff",
+    "parameter": "#dceef9",
+    "parameter-line": "#0072b2",
+    "data": "#fff1cf",
+    "data-line": "#9a6a00",
+    "op": "#f3f4f6",
+    "op-line": "#5b6670",
+    "op-head": "#5b6670",
+    "loss": "#f8e3ef",
+    "loss-line": "#a8457f",
+    "loss-head": "#a8457f",
+    "bad": "#ffe3d1",
+    "bad-line": "#b34700",
+    "bad-head": "#b34700",
+    "map-line": "#6f7a85",
+}
+
+DARK = {
+    "page": "#12161b",
+    "ink": "#eef1f4",
+    "muted": "#b4bec8",
+    "edge": "#9aa7b3",
+    "cluster": "#182029",
+    "cluster-line": "#6c7f92",
+    "on-head": "#ffffff",
+    "parameter": "#0e3350",
+    "parameter-line": "#4aa8e0",
+    "data": "#3b2f0c",
+    "data-line": "#c99a2e",
+    "op": "#262d35",
+    "op-line": "#8e9ba8",
+    "op-head": "#55616d",
+    "loss": "#43203a",
+    "loss-line": "#dd7db5",
+    "loss-head": "#9a3d74",
+    "bad": "#4a2009",
+    "bad-line": "#ff8c4d",
+    "bad-head": "#b34700",
+    "map-line": "#8e9ba8",
+}
+
+LEVELS = 8  # steps of a heat map on either side of 0
+POSITIVE, ZERO, NEGATIVE = (0, 114, 178), (255, 255, 255), (213, 94, 0)
+NOT_FINITE = "#ffe3d1"  # ground of a heat map's cell that is NaN or infinite, under its hatching
+HATCH = "#b34700"
+
+
+def heat(level: int) -> str:
+    """The colour of a level from -LEVELS (orange) over 0 (white) to LEVELS (blue), the same in both themes.
+
+    >>> heat(8), heat(0), heat(-8)
+    ('#0072b2', '#ffffff', '#d55e00')
+    """
+    end = POSITIVE if level > 0 else NEGATIVE
+    part = abs(level) / LEVELS
+    return "#" + "".join(f"{round(zero + (one - zero) * part):02x}" for zero, one in zip(ZERO, end, strict=True))
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of "#rrggbb", 0 for black to 1 for white (WCAG 2.2).
+
+    >>> luminance("#ffffff"), luminance("#000000")
+    (1.0, 0.0)
+    """
+    channels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return round(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2], 6)
+
+
+def text_on(color: str) -> str:
+    """Black or white, whichever has more contrast on this colour.
+
+    >>> text_on("#ffffff"), text_on("#0072b2")
+    ('#000000', '#ffffff')
+    """
+    return "#000000" if luminance(color) > 0.179129 else "#ffffff"  # where both contrasts are equal
+
+
+def dark_rules(scope: str = ".tgl") -> str:
+    """Style rules for everything painted by role below `scope`: class "f-ROLE" fills, "s-ROLE" strokes."""
+    fills = "".join(f"{scope} .f-{role}{{fill:{color}}}" for role, color in DARK.items() if color != LIGHT[role])
+    strokes = "".join(
+        f"{scope} .s-{role}{{stroke:{color}}}"
+        for role, color in DARK.items()
+        if color != LIGHT[role] and (role.endswith("-line") or role == "edge")
+    )
+    return fills + strokes
