@@ -42,7 +42,7 @@ ALLOWED_OUTSIDE = {
 }
 
 # Imports that run later, inside a function, to lend the lower file something of the upper one.
-LATE = {("tensor", "printing"), ("autograd", "verify")}
+LATE = {("tensor", "printing"), ("autograd", "verify"), ("autograd", "viz"), ("nn", "viz")}
 
 
 def room(module: str) -> str:

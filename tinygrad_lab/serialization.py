@@ -71,7 +71,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     digest = hashlib.sha256(content).hexdigest().encode()
     at = _digest_position(content)
     whole = memoryview(content)
-    _replace_file(Path(os.path.realpath(path)), [whole[:at], digest, whole[at + len(digest) :]])
+    replace_file(Path(os.path.realpath(path)), [whole[:at], digest, whole[at + len(digest) :]])
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -223,7 +223,7 @@ def _verify(content: bytes, path: object) -> None:
         raise RuntimeError(f"{path}: damaged or changed since it was written: its content does not match its checksum")
 
 
-def _replace_file(path: Path, parts: list[Any]) -> None:
+def replace_file(path: Path, parts: list[Any]) -> None:
     """Write `parts` to a temporary file beside `path`, force it to disk, and rename it: all or nothing."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")

@@ -233,3 +233,18 @@ class Trace:
                 node.watch = watch
         # A Function with several outputs has no gradient of its own: its outputs, which are steps too, have.
         return {self._of[source]: array for source, array in arrived.items() if array.dtype != object}
+
+
+def _graph(self: Tensor, **options: Any) -> Any:
+    """Draw the graph that computed this tensor: `viz.graph(self, **options)`, which tells of the options.
+
+    >>> x = Tensor([1.0, 2.0]).requires_grad_()
+    >>> (x * x).sum().graph(names={"x": x}).save("graph.svg")  # doctest: +SKIP
+    """
+    from tinygrad_lab import viz
+
+    return viz.graph(self, **options)
+
+
+_graph.__name__ = _graph.__qualname__ = "graph"
+setattr(Tensor, "graph", _graph)  # declared in Tensor, the name would hide the module `graph` there  # noqa: B010

@@ -81,6 +81,27 @@ class Module(Tree):
             f"`def forward(self, input)` in class {name}"
         )
 
+    def graph(self, *inputs: Any, **options: Any) -> Any:
+        """Run `forward` on `inputs` and draw what was recorded: `viz.graph`, which tells of the options.
+
+        >>> from tinygrad_lab import nn
+        >>> print(nn.Linear(2, 1).graph(Tensor([[1.0, 2.0]]), values=False).text())
+        Linear: 1 step, 2 parameters with 3 numbers
+        <BLANKLINE>
+        input: input                         1x2
+        weight: parameter                    1x2
+        bias: parameter                      1
+        <BLANKLINE>
+        Linear (3 parameters)
+          t3 = linear(~input, weight, bias)  1x1
+        <BLANKLINE>
+        ~ no gradient flows to this operand
+        <BLANKLINE>
+        """
+        from tinygrad_lab import viz
+
+        return viz.graph_of_call(self, inputs, **options)
+
     def _mark(self, output: Any, first: int) -> None:
         """Note in the graph that the Tensors in `output` (a tuple, list or dict of them) are what this call made."""
         for item in (

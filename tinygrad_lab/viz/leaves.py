@@ -22,6 +22,11 @@ _TARGET_NAME = re.compile(r"(?i)(y|t|ys)(_?true|_?train|_?test|_?batch|\d*)|.*(t
 _BOOKKEEPING = {"mask", "condition", "which"}  # arguments that hold what the library or the program computed aside
 
 
+def _counts(array: np.ndarray) -> bool:
+    """Whether `array` is arange(n)."""
+    return array.dtype.kind in "iu" and array.ndim == 1 and np.array_equal(array, np.arange(array.size))
+
+
 class Leaves:
     """Makes and finds the leaves of `picture`.
 
@@ -95,8 +100,7 @@ class Leaves:
         if argument == "target" or (known is not None and _TARGET_NAME.fullmatch(known.names[0])):
             return "target"
         if argument == "index" and array.dtype.kind in "iu":
-            counting = array.ndim == 1 and np.array_equal(array, np.arange(array.size))
-            return "constant" if counting else "target"
+            return "constant" if _counts(array) else "target"
         return "input" if array.size > 1 else "constant"
 
     def _add(
@@ -125,6 +129,8 @@ class Leaves:
     def _fresh_name(self, kind: str, array: np.ndarray | None) -> str:
         if kind == "constant" and array is not None and array.size == 1:
             return f"{array.item():.6g}"
+        if kind == "constant" and array is not None and _counts(array):
+            return f"arange({array.size})"
         self._counts[kind] = count = self._counts.get(kind, 0) + 1
         return kind if count == 1 else f"{kind}{count}"
 

@@ -84,6 +84,7 @@ class Reading:
                 raise TypeError(f"a graph is drawn from Tensors, got {type(tensor).__name__}")
         self._with_values = values
         self._of: dict[Any, PictureNode] = {}  # by graph.Node
+        self._passes = 0
         self._records: list[tuple[PictureNode, Record]] = []
         self._retained: list[tuple[PictureNode, Any]] = []  # (node, its Watch) where retain_grad() was called
 
@@ -200,7 +201,7 @@ class Reading:
             if node.id in self.picture.outputs:
                 continue
             self.picture.outputs.append(node.id)
-            if node.kind == "op" and tensor.array.size == 1:
+            if node.kind == "op" and tensor.shape == ():
                 node.kind = "loss"
                 if node.name == f"t{node.id[1:]}":
                     node.name = "loss"
@@ -216,9 +217,15 @@ class Reading:
                 self._records.append((node, record))
 
     def refresh(self) -> None:
-        """Bring gradients up to date: those of leaves from `.grad`, of the others from what watches kept."""
-        if not self._with_values:
+        """Bring gradients up to date: those of leaves from `.grad`, of the others from what watches kept.
+
+        Once a backward pass through this graph was seen, only another one changes anything: what `.grad` is emptied of,
+        or gets from other graphs, is not part of this picture.
+        """
+        passes = sum(record.passes for _, record in self._records)
+        if not self._with_values or (passes and passes == self._passes):
             return
+        self._passes = passes
         for node, record in self._records:
             if record.gradient is not None:
                 node.gradient = record.gradient
@@ -226,7 +233,7 @@ class Reading:
             if watch.grad is not None:
                 node.gradient = watch.grad.array
         arrived = self._leaves.refresh()
-        passed = self._freed or arrived or any(record.gradient is not None for _, record in self._records)
+        passed = self._freed or arrived or passes > 0
         for node in self.picture.nodes:
             if node.kind in ("op", "loss"):
                 node.no_gradient = NOT_KEPT if passed else NOT_COMPUTED

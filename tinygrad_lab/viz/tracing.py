@@ -27,6 +27,7 @@ class Record:
     def __init__(self) -> None:
         self.value: np.ndarray | None = None
         self.gradient: np.ndarray | None = None
+        self.passes = 0  # backward passes that have left a gradient here
         self.arguments: dict[str, Any] = {}
         self.source: SourceLine | None = None
 
@@ -60,6 +61,7 @@ def keep_gradient(node: graph.Node, record: Record) -> None:
         found = kept()
         if found is not None:
             before = found.gradient
+            found.passes += 1
             found.gradient = gradient.array.copy() if before is None else before + gradient.array
 
     handle = RemovableHandle(node.watch.hooks, hook)
