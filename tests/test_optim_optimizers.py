@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -106,7 +107,7 @@ def leaves(arrays):
 def test_trajectory_is_pytorchs(name, options):
     torch = pytest.importorskip("torch")
     skip = {(step, 1) for step in range(3, 9)}  # a parameter without gradient keeps its state and its step count
-    ours, theirs = leaves(initial()), [torch.tensor(a, requires_grad=True) for a in initial()]
+    ours, theirs = leaves(initial()), [Tensor(a, requires_grad=True) for a in initial()]
     optimizer = OPTIMIZERS[name](ours, **options)
     reference = getattr(torch.optim, name)(theirs, **options)
     for step in range(200):
@@ -207,7 +208,7 @@ def test_resumes_to_the_bit(name, options, dtype):
 @pytest.mark.parametrize("name", PYTORCHS)
 def test_state_dict_layout_is_pytorchs_and_theirs_can_be_loaded(name):
     torch = pytest.importorskip("torch")
-    ours, theirs = leaves(initial()), [torch.tensor(a, requires_grad=True) for a in initial()]
+    ours, theirs = leaves(initial()), [Tensor(a, requires_grad=True) for a in initial()]
     named = [(f"p{i}", p) for i, p in enumerate(ours)]
     optimizer = OPTIMIZERS[name]([{"params": named[:2]}, {"params": named[2:], "lr": 0.5}])
     named = [(f"p{i}", p) for i, p in enumerate(theirs)]
@@ -410,3 +411,20 @@ def test_an_optimizer_needs_only_a_rule():
     w.grad = wrap(np.array([5.0, -5.0]))
     SignDescent([w]).step()
     assert w.tolist() == [0, 3]
+
+
+def test_options_changed_between_steps_count_and_rules_are_not_shared_by_copies():
+    """A rule is kept from step to step: it must notice new options, and a copy must not write into the old state."""
+    param = Tensor([1.0]).requires_grad_()
+    param.grad = Tensor([1.0])
+    optimizer = optim.SGD([param], lr=0.5, momentum=0.5)
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = 0.25
+    optimizer.step()
+    assert param.item() == 1 - 0.5 - 0.25 * 1.5
+    copied, own = copy.deepcopy((optimizer, param))
+    own.grad = Tensor([1.0])
+    copied.step()
+    assert optimizer.state[param]["momentum_buffer"].item() == 1.5
+    assert copied.state[own]["momentum_buffer"].item() == 1.75
+    assert pickle.loads(pickle.dumps(optimizer)).param_groups[0]["lr"] == 0.25

@@ -5,6 +5,7 @@ All of them keep running means of the gradient (m, `exp_avg`) and, but for Adama
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from math import sqrt
 from typing import Any
@@ -90,16 +91,19 @@ class Adam(Optimizer):
         keep_m, add_g, keep_v, add_g2 = (constant(c, dtype) for c in (beta1, 1 - beta1, beta2, 1 - beta2))
         decay, shrink = _decays(group, group["decoupled_weight_decay"], dtype)
 
+        @functools.lru_cache(1)  # parameters mostly count the same steps
+        def factors(step: float) -> tuple[np.ndarray, np.ndarray]:
+            # Multiplying numerator and denominator by sqrt(1 - beta2**t) saves a pass over the array.
+            scale = sqrt(1 - beta2**step)
+            return np.array(lr * scale / (1 - beta1**step), dtype), np.array(eps * scale, dtype)
+
         def update(param: Tensor, values: np.ndarray, grad: np.ndarray) -> None:
             state = states[param]
             if not state:
                 state.update(step=counter(), exp_avg=zeros_like(values), exp_avg_sq=zeros_like(values))
                 if amsgrad:
                     state["max_exp_avg_sq"] = zeros_like(values)
-            step = advance(state)
-            # Multiplying numerator and denominator by sqrt(1 - beta2**t) saves a pass over the array.
-            scale = sqrt(1 - beta2**step)
-            size, shift = constant(lr * scale / (1 - beta1**step), dtype), constant(eps * scale, dtype)
+            size, shift = factors(advance(state))
             mean, mean_sq = state["exp_avg"].array, state["exp_avg_sq"].array
             largest = state["max_exp_avg_sq"].array if amsgrad else mean_sq
             for p, g, m, v, top, s, t in blocks(values, grad, mean, mean_sq, largest):
@@ -109,9 +113,9 @@ class Adam(Optimizer):
                 m *= keep_m
                 s = np.multiply(g, add_g, s)
                 m += s
+                v *= keep_v
                 s = np.multiply(g, g, s)
                 s *= add_g2
-                v *= keep_v
                 v += s
                 if amsgrad:
                     np.maximum(top, v, out=top)
@@ -278,9 +282,9 @@ class NAdam(Optimizer):
                 m *= keep_m
                 s = np.multiply(g, add_g, s)
                 m += s
+                v *= keep_v
                 s = np.multiply(g, g, s)
                 s *= add_g2
-                v *= keep_v
                 v += s
                 s = np.sqrt(v, s)
                 s += shift

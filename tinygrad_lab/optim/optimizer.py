@@ -72,7 +72,8 @@ class Optimizer:
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._opt_called = False  # schedulers warn if they are stepped before the optimizer
-        self._scratch: dict[np.dtype[Any], list[np.ndarray]] = {}
+        self._blocks = functools.partial(_blocks, {})
+        self._rules: dict[Any, tuple[dict[str, Any], Update]] = {}
         self._validate(defaults)
         groups = list(params)
         if not groups:
@@ -93,8 +94,9 @@ class Optimizer:
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         """The function `update(param, values, grad)` that changes the array `values` of `param` in place.
 
-        Called once per group and step, so it is the place to read options. Numbers that meet arrays are made 0-d
-        arrays of `dtype` (`constant`): NumPy takes longer to convert a Python float than to add a thousand elements.
+        Called again only when an option of the group has changed, so it is the place to read options. Numbers that meet
+        arrays are made 0-d arrays of `dtype` (`constant`): NumPy takes longer to convert a Python float than to add a
+        thousand elements. The function refers to `self.state` and `self._blocks`, not to the optimizer, which keeps it.
         """
         raise NotImplementedError(f"{type(self).__name__} must define _rule (how one parameter is updated) or step")
 
@@ -119,10 +121,22 @@ class Optimizer:
                 p = param.array
                 if p.dtype is not dtype:
                     dtype = p.dtype
-                    update = self._rule(group, dtype)
+                    update = self._current_rule(group, dtype)
                 update(param, p, grad.array)
                 mark_mutated(p)
         return loss
+
+    def _current_rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
+        """`_rule` for the group's options as they are now."""
+        key = id(group), id(self.state), dtype
+        known = self._rules.get(key)
+        if known is None or known[0] != group:
+            known = self._rules[key] = {**group}, self._rule(group, dtype)
+        return known[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: rules are functions over this very optimizer's state."""
+        return {**vars(self), "_rules": {}}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or with `set_to_none=False` fill them with zeros."""
@@ -244,6 +258,7 @@ class Optimizer:
             for group, own in zip(saved, self.param_groups, strict=True)
         ]
         self.state = state
+        self._rules = {}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -252,32 +267,37 @@ class Optimizer:
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
 
-    # What rules use
 
-    def _blocks(self, p: np.ndarray, g: np.ndarray, *state: np.ndarray) -> Sequence[tuple[Any, ...]]:
-        """The parameter, its gradient and state arrays in cache-sized pieces, each with two scratch arrays.
+# What rules use
 
-        Returns tuples (p, g, *state, s, t). A small parameter is one piece as it is, with None for s and t: as the
-        last argument of a ufunc None means a new array, so rules are written `s = np.multiply(g, g, s)` for both cases.
-        """
-        if p.size <= SMALL:
-            # NumPy turns results of 0-d operands into scalars, which cannot be written to; so they become 1-d.
-            return ((p, g, *state, None, None) if p.ndim else (*(a.reshape(1) for a in (p, g, *state)), None, None),)
-        arrays: tuple[np.ndarray, ...] = (p, g, *state)
-        if not p.flags.c_contiguous and p.flags.f_contiguous:
-            arrays = tuple(array.T for array in arrays)
-        if not all(array.flags.c_contiguous for array in arrays[:1] + arrays[2:]):
-            return ((*arrays, None, None),)  # no 1-d view exists
-        flat = [array.reshape(-1) for array in arrays]  # copies a gradient whose layout is not the parameter's
-        scratch = self._scratch.get(p.dtype)
-        if scratch is None:
-            scratch = self._scratch[p.dtype] = [_aligned(BLOCK, p.dtype), _aligned(BLOCK, p.dtype)]
-        if p.size <= BLOCK:
-            return ((*flat, scratch[0][: p.size], scratch[1][: p.size]),)
-        return [
-            (*[array[i : i + BLOCK] for array in flat], *[array[: p.size - i] for array in scratch])
-            for i in range(0, p.size, BLOCK)
-        ]
+
+def _blocks(
+    kept: dict[np.dtype[Any], list[np.ndarray]], p: np.ndarray, g: np.ndarray, *state: np.ndarray
+) -> Sequence[tuple[Any, ...]]:
+    """The parameter, its gradient and state arrays in cache-sized pieces, each with two scratch arrays.
+
+    Returns tuples (p, g, *state, s, t); scratch memory stays in `kept`. A small parameter is one piece as it is, with
+    None for s and t: as the last argument of a ufunc None means a new array, so rules are written
+    `s = np.multiply(g, g, s)` for both cases.
+    """
+    if p.size <= SMALL:
+        # NumPy turns results of 0-d operands into scalars, which cannot be written to; so they become 1-d.
+        return ((p, g, *state, None, None) if p.ndim else (*(a.reshape(1) for a in (p, g, *state)), None, None),)
+    arrays: tuple[np.ndarray, ...] = (p, g, *state)
+    if not p.flags.c_contiguous and p.flags.f_contiguous:
+        arrays = tuple(array.T for array in arrays)
+    if not all(array.flags.c_contiguous for array in arrays[:1] + arrays[2:]):
+        return ((*arrays, None, None),)  # no 1-d view exists
+    flat = [array.reshape(-1) for array in arrays]  # copies a gradient whose layout is not the parameter's
+    scratch = kept.get(p.dtype)
+    if scratch is None:
+        scratch = kept[p.dtype] = [_aligned(BLOCK, p.dtype), _aligned(BLOCK, p.dtype)]
+    if p.size <= BLOCK:
+        return ((*flat, scratch[0][: p.size], scratch[1][: p.size]),)
+    return [
+        (*[array[i : i + BLOCK] for array in flat], *[array[: p.size - i] for array in scratch])
+        for i in range(0, p.size, BLOCK)
+    ]
 
 
 @functools.lru_cache(256)
@@ -290,7 +310,11 @@ def constant(value: Any, dtype: np.dtype[Any]) -> np.ndarray:
 
 def zeros_like(p: np.ndarray) -> Tensor:
     """A state tensor for the parameter array `p`: its shape, dtype and memory layout."""
-    return wrap(np.zeros_like(p))
+    if p.size <= SMALL or not p.flags.c_contiguous:
+        return wrap(np.zeros_like(p))
+    state = _aligned(p.size, p.dtype).reshape(p.shape)
+    state.fill(0)
+    return wrap(state)
 
 
 def counter(value: float = 0.0) -> Tensor:
