@@ -159,7 +159,7 @@ def equation(
     if tree is None:
         return Equation(found, None, [], result, contribution)
     meant = meaning(op, values, cotangent, argument)
-    return _finished(found, tree, meant, _names(step, meant, names, argument, tree), loss, result, contribution)
+    return _finished(found, tree, meant, _names(step, meant, names, argument, tree, loss), loss, result, contribution)
 
 
 def forward_equation(step: Step, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Equation:
@@ -170,7 +170,7 @@ def forward_equation(step: Step, values: Mapping[str, Any], names: Mapping[str, 
     if tree is None:
         return Equation(found, None, [], result, result)
     meant = meaning(step.op, values)
-    return _finished(found, tree, meant, _names(step, meant, names, "", tree), None, result, result)
+    return _finished(found, tree, meant, _names(step, meant, names, "", tree, None), None, result, result)
 
 
 def _finished(
@@ -275,20 +275,23 @@ def _name(step: Step, argument: str, names: Mapping[str, str] | None) -> str:
 
 
 def _names(
-    step: Step, meant: Meaning, names: Mapping[str, str] | None, argument: str, tree: f.Formula
+    step: Step, meant: Meaning, names: Mapping[str, str] | None, argument: str, tree: f.Formula, loss: str | None
 ) -> dict[str, Any]:
     """What each symbol of the formula is called here: steps and arrays by name, numbers as such."""
     found: dict[str, Any] = {letter: _name(step, "y", names) for letter in ("y", "Y")}
+    seed = meant.values.get(r"\bar y")
+    if loss is not None and found["y"] == loss and np.size(seed) == 1 and np.all(seed == 1):
+        found |= {r"\bar y": 1, r"\bar Y": 1}  # dL/dL
     for symbol, name in meant.symbols.items():
         operand = step.operands.get(name)
         value = meant.values.get(symbol)
-        if name == "index" and step.op.name in ("getitem", "setitem", "add_at"):
+        if symbol == "i":
             found[symbol] = f.Text(index_text(operand))
         elif isinstance(operand, tuple) and step.op.sequence:
             items = [_name(step, f"{name}[{i}]", names) for i in range(len(operand))]
             found[symbol] = items
             found.update(zip(operand_letters(len(items)), items, strict=True))  # of an einsum
-            if argument != name and "[" in argument:
+            if "k" in meant.values:
                 found[f"{symbol}_k"] = items[meant.values["k"]]
                 found["k"] = meant.values["k"]
         elif operand is None and value in (0, 1) and isinstance(value, int):

@@ -17,7 +17,18 @@ from typing import Any
 from tinygrad_lab.viz import formula as f
 from tinygrad_lab.viz.evaluate import evaluate, is_matrix, key
 
-__all__ = ["Name", "Partial", "latex", "math_element", "mathml", "shown", "substitute", "text"]
+__all__ = [
+    "LATEX_TEXT_ESCAPES",
+    "Name",
+    "Partial",
+    "Sign",
+    "latex",
+    "math_element",
+    "mathml",
+    "shown",
+    "substitute",
+    "text",
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,13 @@ class Partial(f.Tree):
     loss: str
     of: f.Tree
     matrix: bool = False
+
+
+@dataclass(frozen=True)
+class Sign(f.Tree):
+    """A relation on its own, as in a column of equals signs."""
+
+    relation: str
 
 
 def shown(name: str, limit: int = 40) -> str:
@@ -179,6 +197,7 @@ _FENCES = {
     "ceil": (r"\lceil ", r"\rceil "),
     "round": (r"\lfloor ", r"\rceil "),
     "set": (r"\{", r"\}"),
+    "list": ("", ""),
 }
 _FENCE_CHARACTERS = {
     r"\|": "‖",
@@ -209,6 +228,9 @@ class _Writer:
             parts += [self.sign(how), self.of(item)]
         return self.row(parts)
 
+    def _sign(self, tree: Sign) -> str:
+        return str(self.sign(tree.relation)).strip()
+
     def _terms(self, tree: f.Terms) -> str:
         parts = []
         for i, (how, term) in enumerate(tree.terms):
@@ -223,7 +245,8 @@ class _Writer:
                 matrices = how == "" and _named_matrix(previous) and _named_matrix(factor)
                 numbers = how == "" and isinstance(factor, f.Number)
                 dot = matrices or numbers
-                parts.append(self.sign("cdot") if dot else self.sign(how) if how else self.times(previous, factor))
+                between = self.sign("cdot" if dot else how) if dot or how else self.times()
+                parts.append(between)
             negative = isinstance(factor, f.Terms) and previous is not None
             parts.append(self.fence("(", ")", self.of(factor)) if negative else self.of(factor))
             previous = factor
@@ -259,6 +282,8 @@ class _Writer:
 
     def _fence(self, tree: f.Fence) -> str:
         opening, closing = _FENCES[tree.kind]
+        if tree.kind == "list":
+            return str(self.listed([self.of(item) for item in tree.items]))
         return self.fence(opening, closing, self.listed([self.of(item) for item in tree.items]))
 
     def _frac(self, tree: f.Frac) -> str:
@@ -286,7 +311,12 @@ class _Writer:
         return self.sub(self.of(tree.base) if raised else self.base(tree.base), self.below(tree.indices))
 
     def below(self, items: tuple[f.Tree, ...]) -> str:
-        return self.listed([self.of(item) for item in items], tight=True) if items else ""
+        if not items:
+            return ""
+        outer, self.in_index = self.in_index, True
+        written = self.listed([self.of(item) for item in items], tight=True)
+        self.in_index = outer
+        return str(written)
 
     def _accent(self, tree: f.Accent) -> str:
         return self.accent(tree.kind, self.of(tree.body))
@@ -305,6 +335,7 @@ class _Writer:
 
     transposed = ""
     gap = ""
+    in_index = False  # where letters stand side by side
 
     # To be said by a subclass:
     row: Any
@@ -354,6 +385,14 @@ _LATEX_ESCAPES = {
 }
 
 
+LATEX_TEXT_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    **{c: "\\" + c for c in "{}$&#_%"},
+}
+
+
 class _Latex(_Writer):
     transposed = r"\mathsf T"
 
@@ -366,8 +405,8 @@ class _Latex(_Writer):
     def prefix(self, how: str) -> str:
         return r"\mathord{\sim}" if how == "sim" else self.sign(how)
 
-    def times(self, left: f.Tree, right: f.Tree) -> str:
-        return r"\,"
+    def times(self) -> str:
+        return "" if self.in_index else r"\,"
 
     def listed(self, items: list[str], tight: bool = False) -> str:
         return (",\\, " if tight else ",\\; ").join(items)
@@ -440,8 +479,8 @@ class _MathML(_Writer):
     def prefix(self, how: str) -> str:
         return f'<mo form="prefix">{html.escape(_SIGNS[how][1])}</mo>'
 
-    def times(self, left: f.Tree, right: f.Tree) -> str:
-        return '<mspace width="0.17em"/>'
+    def times(self) -> str:
+        return "" if self.in_index else '<mspace width="0.17em"/>'
 
     def listed(self, items: list[str], tight: bool = False) -> str:
         gap = "" if tight else '<mspace width="0.5em"/>'
@@ -515,8 +554,8 @@ class _Plain(_Writer):
     def prefix(self, how: str) -> str:
         return _SIGNS[how][1]
 
-    def times(self, left: f.Tree, right: f.Tree) -> str:
-        return " "
+    def times(self) -> str:
+        return "" if self.in_index else " "
 
     def listed(self, items: list[str], tight: bool = False) -> str:
         return (",").join(items) if tight else ", ".join(items)
@@ -537,10 +576,11 @@ class _Plain(_Writer):
         return base + above if above == self.transposed else f"{base}^{self._tight(above)}"
 
     def sub(self, base: str, below: str) -> str:
-        return f"{base}_{self._tight(below)}"
+        return base + below if below.startswith("[") else f"{base}_{self._tight(below)}"
 
     def _tight(self, part: str) -> str:
-        return part if len(part) == 1 or part.isalnum() else f"({part})"
+        closed = part.startswith("(") and part.find(")") == len(part) - 1
+        return part if len(part) == 1 or part.isalnum() or closed else f"({part})"
 
     def apply(self, head: str, arguments: str, spaced: bool = False) -> str:
         return f"{head} {arguments}" if spaced else f"{head}{arguments}"
