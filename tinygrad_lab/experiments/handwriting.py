@@ -56,7 +56,9 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
             raise RuntimeError(f"{path} is no image of a format that Pillow knows (such as PNG or JPEG)") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise RuntimeError(f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels: scale it down first") from None
-        except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ...: whatever a bad byte leads to
+        except (
+            Exception
+        ) as error:  # decoders raise OSError, SyntaxError, struct.error, ...: whatever a bad byte leads to
             raise RuntimeError(f"{path} is damaged or cut short ({error or type(error).__name__})") from None
 
 
