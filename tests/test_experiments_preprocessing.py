@@ -153,7 +153,7 @@ def test_no_validation_images(tmp_path):
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        ("hgo", "no preprocessing step is called 'hgo'; there are scale, center, standardize, gray, hog, pca"),
+        ("hgo", "no preprocessing step is called 'hgo'; there are scale, center, standardize, sqrt, gray, hog, pca"),
         ("", "no preprocessing step is called ''"),
         ("scale:2", r"'scale:2' cannot be read \(it takes no options\); write scale"),
         ("pca", "'pca' cannot be read .*write pca:SHARE or pca:N"),
@@ -309,3 +309,11 @@ def test_wrong_augmentations_are_named(names, shape, says):
 def test_a_batch_of_other_images():
     with pytest.raises(ValueError, match=r"images \(1, 8, 8\), flattened or not, got a batch of shape \(2, 63\)"):
         augmenter(["flip"], (1, 8, 8))(np.zeros((2, 63)), np.random.default_rng(0))
+
+
+def test_sqrt_is_for_pixels():
+    x = np.array([[0.0, 0.25], [1.0, 0.81]], np.float32)
+    fitted = preprocessing.Preprocessor.fit(["sqrt"], x)
+    assert np.array_equal(fitted(x), np.sqrt(x)) and fitted(x).dtype == np.float32
+    with pytest.raises(ValueError, match="sqrt is for pixels, which are not negative, and the smallest value is -1"):
+        preprocessing.Preprocessor.fit(["sqrt"], x - 1)

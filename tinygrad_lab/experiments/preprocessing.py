@@ -1,6 +1,6 @@
 """Turn images into features: steps by name, fitted on the training split alone and applied to every split.
 
-What this file lets you do: put steps (`steps` says which there are: scale, center, standardize, gray, hog, pca) in a
+What this file lets you do: put steps (`steps` says which there are: scale, standardize, sqrt, hog, pca, ...) in a
 row, fit them, store them beside a model, and keep slow results on disk. It must not know models or training. Batches
 are changed at random by `augmentation`.
 """

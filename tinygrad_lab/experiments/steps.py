@@ -5,6 +5,7 @@
 | `scale` | divide by the largest training value, if above 1: nothing, after `datasets.load` (pixels in [0, 1]) |
 | `center` | subtract the mean training image |
 | `standardize` | subtract each feature's mean, divide by its standard deviation; constant ones only become 0 |
+| `sqrt` | square root of the pixels (gamma compression): evens out light and shadow before `hog` |
 | `gray` | colour to one channel, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601, as Pillow's) |
 | `hog`, `hog:CELL:BLOCK:ORIENTATIONS` | histograms of oriented gradients; default `hog:4:2:9` |
 | `pca:SHARE`, `pca:N` | principal components: as few as keep that share of the variance (`pca:0.95`), or N |
@@ -109,6 +110,16 @@ def _gray(x: np.ndarray, _: State, __: tuple[Any, ...]) -> np.ndarray:
     return np.einsum("nchw,c->nhw", images, np.array([0.299, 0.587, 0.114], images.dtype))[:, None]
 
 
+def _fit_sqrt(x: np.ndarray, _: tuple[Any, ...]) -> State:
+    if x.min() < 0:
+        raise ValueError(f"sqrt is for pixels, which are not negative, and the smallest value is {x.min():.4g}")
+    return {}
+
+
+def _sqrt(x: np.ndarray, _: State, __: tuple[Any, ...]) -> np.ndarray:
+    return np.sqrt(x)
+
+
 def _hog_options(parts: list[str]) -> tuple[int, ...]:
     options = tuple(int(part) for part in parts)
     if len(options) > 3 or any(option < 1 for option in options):
@@ -171,6 +182,7 @@ STEPS: dict[str, Step] = {
     "scale": Step("scale", _no_options, _fit_scale, _scale),
     "center": Step("center", _no_options, _fit_center, _center),
     "standardize": Step("standardize", _no_options, _fit_standardize, _standardize),
+    "sqrt": Step("sqrt", _no_options, _fit_sqrt, _sqrt),
     "gray": Step("gray", _no_options, _nothing_to_fit, _gray),
     "hog": Step("hog:CELL:BLOCK:ORIENTATIONS", _hog_options, _nothing_to_fit, _hog, slow=True),
     "pca": Step("pca:SHARE or pca:N", _pca_options, _fit_pca, _pca, slow=True),
@@ -196,7 +208,7 @@ def check(steps: Sequence[str]) -> None:
     >>> check(["hgo"])
     Traceback (most recent call last):
         ...
-    ValueError: no preprocessing step is called 'hgo'; there are scale, center, standardize, gray, hog, pca
+    ValueError: no preprocessing step is called 'hgo'; there are scale, center, standardize, sqrt, gray, hog, pca
     """
     if isinstance(steps, str):
         raise ValueError(f"preprocessing steps are a sequence of names, got the string {steps!r}")
