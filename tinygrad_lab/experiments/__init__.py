@@ -3,6 +3,8 @@
 from tinygrad_lab.experiments.config import Experiment, parse_field, read_toml
 from tinygrad_lab.experiments.data import load_splits
 from tinygrad_lab.experiments.history import History, Run
+from tinygrad_lab.experiments.sweep import sweep
+from tinygrad_lab.experiments.tables import SweepResult
 from tinygrad_lab.experiments.training import Diverged, evaluate, run
 
 __all__ = [
@@ -10,9 +12,11 @@ __all__ = [
     "Experiment",
     "History",
     "Run",
+    "SweepResult",
     "evaluate",
     "load_splits",
     "parse_field",
     "read_toml",
     "run",
+    "sweep",
 ]

@@ -46,7 +46,7 @@ OPTIMIZERS = {  # name -> class in optim
 }
 WITH_MOMENTUM = ("sgd", "rmsprop")
 WITH_BETAS = ("adam", "adamw", "adamax", "nadam")
-KEY_FORMAT = 1  # counts up when the same fields come to mean another run, so that no old result is taken for it
+KEY_FORMAT = 1  # counts up when the same fields, or a default, come to mean another run: old results are no longer it
 
 
 @dataclass(frozen=True)
@@ -226,8 +226,13 @@ class Experiment:
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits that are equal for equal experiments, in every process and version."""
-        text = json.dumps({"format": KEY_FORMAT, **self.as_dict()}, sort_keys=True, separators=(",", ":"))
+        """16 hexadecimal digits that are equal for equal experiments, in every process and version.
+
+        Only what differs from the defaults counts, so that a field which is added later changes no key.
+        """
+        defaults = Experiment().as_dict()
+        told = {name: value for name, value in self.as_dict().items() if value != defaults[name]}
+        text = json.dumps({"format": KEY_FORMAT, **told}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -6,6 +6,7 @@ What this file lets you do: `run` an experiment. It knows nothing of sweeps, fig
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import signal
 import threading
@@ -21,6 +22,7 @@ from tinygrad_lab.experiments import preprocessing, regularisers
 from tinygrad_lab.experiments.building import build_loss, build_model, build_optimizer, build_schedule
 from tinygrad_lab.experiments.config import Experiment
 from tinygrad_lab.experiments.data import Batches, Folder, load_splits
+from tinygrad_lab.experiments.histograms import HistogramRecorder
 from tinygrad_lab.experiments.history import History, Run
 from tinygrad_lab.nn import Module, functional
 from tinygrad_lab.tensor import Tensor, wrap
@@ -109,13 +111,13 @@ class _Training:
     # Training
 
     def train_epoch(self, progress: Any, stopping: list[bool]) -> bool:
-        """Do what is left of the epoch. False if it was asked to stop before the end."""
+        """Do what is left of the epoch. False if it was asked to stop before its last step."""
         if not self.done:
             self.rate = self.optimizer.param_groups[0]["lr"]
         for x, y in self.batches.epoch(self.done):
             self._step(x, y)
             progress.update()
-            if stopping:
+            if stopping and self.done < self.batches.count:
                 return False
         self._end_epoch()
         return True
@@ -233,6 +235,24 @@ class _Training:
         self.history = History(**{**state["history"], "experiment": wanted, "step_loss": steps})
 
 
+class _Watcher:
+    """Records histograms about a dozen times in a run, and writes them each time, so that none is lost to a stop."""
+
+    def __init__(self, model: Module, folder: Path, epochs: int, done: int) -> None:
+        self.recorder, self.path, self.every = (
+            HistogramRecorder(model),
+            folder / "histograms.json",
+            max(1, epochs // 12),
+        )
+        if done and self.path.exists():
+            self.recorder.records = [record for record in json.loads(self.path.read_text()) if record["at"] <= done]
+
+    def look(self, epoch: int) -> None:
+        if epoch % self.every == 0 or epoch == 1:
+            self.recorder.record(epoch)
+            self.recorder.save(self.path)
+
+
 @contextlib.contextmanager
 def _noted_interrupts() -> Iterator[list[bool]]:
     """A list that Ctrl-C adds to, so that no step is torn in two; the second Ctrl-C interrupts at once."""
@@ -264,6 +284,7 @@ def run(
     resume: bool = False,
     progress: bool = True,
     download: bool = False,
+    histograms: bool = False,
 ) -> Run:
     """Train a model as the experiment says; test it once, at the end.
 
@@ -280,6 +301,7 @@ def run(
         resume: go on from the checkpoint in the folder.
         progress: show a progress bar.
         download: fetch the data set if it is not there.
+        histograms: write histograms.json to the folder: weights, gradients and activations over the epochs.
 
     Returns:
         Run: model (in evaluation mode), history, experiment, classes, preprocessor, folder.
@@ -304,6 +326,8 @@ def run(
         raise ValueError(f"the folder of a run cannot be {target}: that is a file")
     if resume and target is None:
         raise ValueError("resume needs the folder of the run that is to go on")
+    if histograms and target is None:
+        raise ValueError("histograms are written to the folder of the run: give one")
     if splits is None:
         splits, preprocessor = load_splits(experiment, data, cache, download=download)
     else:
@@ -314,6 +338,9 @@ def run(
     elif target is not None:
         target.mkdir(parents=True, exist_ok=True)
         (target / "metrics.json").unlink(missing_ok=True)  # of an earlier run: this one is not finished
+    watcher = (
+        _Watcher(training.model, target, experiment.epochs, training.history.epochs) if target and histograms else None
+    )
     history, per_epoch = training.history, training.batches.count
     started, before = time.perf_counter(), history.seconds
     saved, took = -math.inf, 0.0
@@ -338,6 +365,8 @@ def run(
             if stopping:
                 raise KeyboardInterrupt
             if whole:
+                if watcher is not None:
+                    watcher.look(history.epochs)
                 shown = {"validation": f"{history.validation_accuracy[-1]:.4f}"} if history.validation_accuracy else {}
                 bar.set_postfix(loss=f"{history.train_loss[-1]:.4f}", **shown, refresh=False)
         history.kept_epoch = history.best_epoch if experiment.keep_best else history.epochs
