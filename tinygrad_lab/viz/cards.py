@@ -82,8 +82,9 @@ class Card:
         return not self.head
 
 
-def make_card(node: PictureNode, *, values: bool, known: bool, first: str = "") -> Card:
-    """The card of a node. values: with heat maps; known: some gradient of the picture is computed; first: see Card."""
+def make_card(node: PictureNode, *, values: bool, first: str = "", silent: bool = False) -> Card:
+    """The card of a node. values: with heat maps; first: see Card; silent: says nothing about
+    values and gradients that are not there."""
     bad = _bad(node)
     role = {"parameter": "parameter", "input": "data", "target": "data", "loss": "loss"}.get(node.kind, "op")
     leaf = node.kind in ("parameter", "input", "target", "constant")
@@ -105,9 +106,14 @@ def make_card(node: PictureNode, *, values: bool, known: bool, first: str = "") 
         lines.append(", ".join(badges))
     if bad and leaf:
         lines.append(f"⚠ {'first ' if first else ''}{bad}")
-    card = Card(node, role, head, right, elide(node.name, 22), shape_text(node.shape), lines, [], bad, first)
-    if values:
-        card.slots = _slots(node, known, CHIP_MAP_HIGH if leaf else MAP_HIGH)
+    shape = shape_text(node.shape) if node.dtype else ""
+    card = Card(node, role, head, right, elide(node.name, 22), shape, lines, [], bad, first)
+    if node.kind == "constant" and node.value is not None and node.value.ndim == 0:
+        card.name, card.shape = number(node.value.item()), ""  # a number's name is the number
+    elif values:
+        card.slots = _slots(node, CHIP_MAP_HIGH if leaf else MAP_HIGH)
+        if silent:
+            card.slots = [slot for slot in card.slots if slot.map is not None]
     _measure(card)
     return card
 
@@ -121,15 +127,23 @@ def _bad(node: PictureNode) -> str:
     return ", ".join(["NaN"] * nan + ["∞"] * inf)
 
 
-def _slots(node: PictureNode, known: bool, high: float) -> list[Slot]:
+def _slots(node: PictureNode, high: float) -> list[Slot]:
     slots = []
     if node.value is not None:
         slots.append(_slot("value", node.value, high))
+    elif node.no_value and node.kind != "fold":
+        slots.append(_words(node.no_value))
     if node.gradient is not None:
         slots.append(_slot("grad", node.gradient, high))
-    elif node.requires_grad and node.value is not None:
-        slots.append(Slot("", width("computed", CAPTION), 2 * CAPTION + 2, text="grad not\ncomputed"))
+    elif node.requires_grad:
+        slots.append(_words(node.no_gradient or "grad not computed"))
     return slots
+
+
+def _words(text: str) -> Slot:
+    """Why there is nothing to show, in two lines."""
+    first, _, second = text.rpartition(" ")
+    return Slot("", max(width(first, CAPTION), width(second, CAPTION)), 2 * CAPTION + 2, text=f"{first}\n{second}")
 
 
 def _slot(caption: str, array: np.ndarray, high: float) -> Slot:
@@ -155,7 +169,7 @@ def _slot(caption: str, array: np.ndarray, high: float) -> Slot:
 
 
 def _measure(card: Card) -> None:
-    name_line = width(card.name, NAME) + 14 + width(card.shape, SMALL)
+    name_line = width(card.name, NAME) + (14 + width(card.shape, SMALL) if card.shape else 0)
     wide = max([name_line] + [width(line, SMALL) for line in card.lines])
     if card.slots:
         wide = max(wide, sum(slot.width for slot in card.slots) + 12 * (len(card.slots) - 1))
@@ -165,7 +179,8 @@ def _measure(card: Card) -> None:
     high = (HEAD if card.head else 0) + 6 + 13 + len(card.lines) * 12.5
     if card.slots:
         high += 5 + max(slot.height for slot in card.slots) + (11 if any(slot.caption for slot in card.slots) else 0)
-    card.width = float(-(-int(wide + 2 * PAD) // 2) * 2) + card.sheets
+    step = 12 if card.head else 6  # few different widths, so that cards in a column look aligned
+    card.width = float(-(-int(wide + 2 * PAD) // step) * step) + card.sheets
     card.height = float(int(high + 7)) + card.sheets
 
 
@@ -223,6 +238,8 @@ def _draw_slots(card: Card, x: float, y: float, wide: float) -> str:
         step = max(step, wide / 2 - PAD + 2 - card.slots[0].width)
         step = min(step, max(12.0, wide - 2 * PAD - card.slots[0].width - card.slots[1].width))
     for slot in card.slots:
+        part = "gradient" if slot.caption == "grad" else "value"
+        parts.append(f'<g data-part="{part}">')
         if slot.map is not None and slot.cell[0]:
             parts.append(heatmap.draw(slot.map, at, y, slot.cell))
         elif slot.map is not None and not slot.text:
@@ -235,6 +252,7 @@ def _draw_slots(card: Card, x: float, y: float, wide: float) -> str:
                 parts.append(_text(at, y + 9 + index * 10, line, CAPTION, "muted"))
         if slot.caption:
             parts.append(_text(at, y + room + 9, slot.caption, CAPTION, "muted"))
+        parts.append("</g>")
         at += slot.width + step
     return "".join(parts)
 

@@ -18,6 +18,7 @@ from tinygrad_lab.viz.picture import ModuleCall, Picture, PictureEdge, PictureNo
 
 __all__ = ["Arranged", "arrange"]
 
+OPS = ("op", "loss", "fold")
 LEAVES = ("parameter", "input", "target", "constant")
 FEW = 4  # users of a leaf that may stay one card
 LABEL = 10.5  # font size of a cluster's label
@@ -30,6 +31,7 @@ class Arranged:
     cards     what each box shows: its id is the node's, or "n3>n7" for the chip of leaf n3 beside op n7
     ends      ids of the boxes that each edge joins
     labels    of the calls that are drawn as clusters
+    missing   why ops show no gradient (and no value), where all have one reason: said once, not on every card
     """
 
     picture: Picture
@@ -38,17 +40,19 @@ class Arranged:
     ends: dict[str, tuple[str, str]]
     labels: dict[str, str]
     drawing: Drawing
+    missing: str = ""
 
 
 def arrange(picture: Picture, *, direction: str = "TB", values: bool = True) -> Arranged:
     """Cards and layout of a picture. Raises ValueError for a direction other than "TB" and "LR"."""
     firsts = _first_not_finite(picture)
-    known = any(node.gradient is not None for node in picture.nodes)
+    missing = _missing(picture) if values else ""
     made: dict[str, Card] = {}
 
     def card(node: PictureNode) -> Card:
         if node.id not in made:
-            made[node.id] = make_card(node, values=values, known=known, first=firsts.get(node.id, ""))
+            silent = bool(missing) and node.kind in OPS
+            made[node.id] = make_card(node, values=values, first=firsts.get(node.id, ""), silent=silent)
         return made[node.id]
 
     calls = {call.id: call for call in picture.calls}
@@ -89,7 +93,7 @@ def arrange(picture: Picture, *, direction: str = "TB", values: bool = True) -> 
     clusters, labels = _clusters(picture, boxes, calls)
     links = [Link(edge.id, *ends[edge.id]) for edge in picture.edges]
     drawing = lay_out([*boxes.values(), *chips], links, clusters, direction)
-    return Arranged(picture, direction, cards, ends, labels, drawing)
+    return Arranged(picture, direction, cards, ends, labels, drawing, missing)
 
 
 def _plan(picture: Picture, nodes: dict[str, PictureNode]) -> tuple[dict[str, list[PictureNode]], set[str]]:
@@ -162,6 +166,17 @@ def _clusters(
         if call.id in drawn:
             place(call)
     return clusters, labels
+
+
+def _missing(picture: Picture) -> str:
+    """The one reason why no op but the last shows a gradient, unless it is that backward has not run."""
+    ops = [node for node in picture.nodes if node.kind in OPS and node.requires_grad]
+    inner = [node for node in ops if node.id not in picture.outputs]
+    gradients = {node.no_gradient if node.gradient is None else "" for node in ops}
+    if len(inner) < 2 or len(gradients) != 1 or gradients & {"", "grad not computed"}:
+        return ""
+    reasons = {node.no_value for node in inner if node.value is None}
+    return ", ".join([*sorted(reasons), *gradients])
 
 
 def _first_not_finite(picture: Picture) -> dict[str, str]:

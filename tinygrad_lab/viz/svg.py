@@ -182,6 +182,8 @@ def _tag(points: list[Point], place: int) -> str:
 
 def _remarks(arranged: Arranged) -> list[str]:
     remarks = [elide(remark, 400) for remark in arranged.picture.remarks]
+    if arranged.missing:
+        remarks.append(f"Intermediate results: {arranged.missing}.")
     for card in arranged.cards.values():
         if card.first:
             where = "value" if card.first == "value" else "gradient"

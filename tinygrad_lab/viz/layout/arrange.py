@@ -57,9 +57,12 @@ def lay_out(
         ranks = rank(len(main), edges, inside, parents) or []
     rows = make_rows(ranks, edges, inside, [*cluster_paths(parents), ()])
     order(rows)
-    ports = _ports(rows, edges, held, spacing)
+    ways = _Ways(len(main), edges)
+    direct = [index for index, last in enumerate(rows.last) if rows.trunk[last] < 0]
+    straight = ways.main([(index, *edges[index]) for index in direct])
+    ports = _ports(rows, edges, straight, held, spacing)
     frames = Frames(clusters, parents, rows, spacing, flat)
-    cross = _solve(rows, edges, ports, held, frames, spacing)
+    cross = _solve(rows, edges, ways, ports, held, frames, spacing)
 
     frames.set_rows(held, _shifts(rows, edges, cross, ports))
     drawing = Drawing()
@@ -111,9 +114,40 @@ def _edges(
     return edges, names
 
 
-def _ports(rows: Rows, edges: list[tuple[int, int]], held: list[Host], spacing: Spacing) -> list[float]:
+class _Ways:
+    """How long the longest ways to and from each box are, to tell the main way from what joins it.
+
+    Of what meets at a box or at a cluster, what is on about the longest way is main, and should be straight: in an
+    unrolled recurrence that is the state's way, not the middle between state and input.
+    """
+
+    def __init__(self, count: int, edges: list[tuple[int, int]]) -> None:
+        self.edges = edges
+        self.depth, self.height = [0] * count, [0] * count
+        for source, target in sorted(edges):
+            self.depth[target] = max(self.depth[target], self.depth[source] + 1)
+        for source, target in sorted(edges, reverse=True):
+            self.height[source] = max(self.height[source], self.height[target] + 1)
+
+    def main(self, candidates: list[tuple[int, int, int]]) -> set[int]:
+        """Of (edge, where it starts, where it ends) those that are main at both ends."""
+        deepest: dict[int, int] = {}
+        highest: dict[int, int] = {}
+        for edge, start, end in candidates:
+            source, target = self.edges[edge]
+            deepest[end] = max(deepest.get(end, 0), self.depth[source])
+            highest[start] = max(highest.get(start, 0), self.height[target])
+        return {
+            edge
+            for edge, start, end in candidates
+            if self.depth[self.edges[edge][0]] > deepest[end] - 2
+            and self.height[self.edges[edge][1]] > highest[start] - 2
+        }
+
+
+def _ports(rows: Rows, edges: list[tuple[int, int]], main: set[int], held: list[Host], spacing: Spacing) -> list[float]:
     """Where, from the middle of its target, each edge ends: in the order in which they come, so that they do not
-    cross; the one that comes straight from a box in the middle, if there is one such, so that it stays straight."""
+    cross; the main one in the middle, if there is one such, so that it stays straight."""
     ports = [0.0] * len(edges)
     coming: dict[int, list[int]] = {}
     for index, (_, target) in enumerate(edges):
@@ -122,7 +156,7 @@ def _ports(rows: Rows, edges: list[tuple[int, int]], held: list[Host], spacing: 
         if len(indices) < 2:
             continue
         indices.sort(key=lambda index: (rows.place[rows.last[index]], index))
-        direct = [at for at, index in enumerate(indices) if rows.trunk[rows.last[index]] < 0]
+        direct = [at for at, index in enumerate(indices) if index in main]
         middle = float(direct[0]) if len(direct) == 1 else (len(indices) - 1) / 2
         reach = max(middle, len(indices) - 1 - middle)
         step = min(spacing.port, max(held[target].cross / 2 - 9, 1.0) / reach)
@@ -134,6 +168,7 @@ def _ports(rows: Rows, edges: list[tuple[int, int]], held: list[Host], spacing: 
 def _solve(
     rows: Rows,
     edges: list[tuple[int, int]],
+    ways: _Ways,
     ports: list[float],
     held: list[Host],
     frames: Frames,
@@ -159,7 +194,9 @@ def _solve(
                 if not in_row or in_row[-1] != item:
                     in_row.append(item)
 
-    joints: list[list[tuple[int, int, float]]] = [[] for _ in range(regions)]  # (entry above, entry below, port)
+    joints: list[list[tuple[int, int, float, int]]] = [
+        [] for _ in range(regions)
+    ]  # entries above, below; port; edge or -1
     known: set[tuple[int, int]] = set()
     for index, (source, target) in enumerate(edges):
         before = source
@@ -167,10 +204,12 @@ def _solve(
             piece = rows.trunks[number][0]
             if (before, piece) not in known:
                 known.add((before, piece))
-                joints[frames.common(before, piece)].append((before, piece, 0.0))
+                joints[frames.common(before, piece)].append((before, piece, 0.0, -1))
             if following is not None:
                 before = rows.trunks[number][rows.row_of[rows.trunks[following][0]] - 1 - rows.row_of[piece]]
-        joints[frames.common(rows.last[index], target)].append((rows.last[index], target, ports[index]))
+        joints[frames.common(rows.last[index], target)].append(
+            (rows.last[index], target, ports[index], index if rows.trunk[rows.last[index]] < 0 else -1)
+        )
 
     cross = [0.0] * len(rows.row_of)
     for region in [*range(regions - 2, -1, -1), -1]:
@@ -184,13 +223,17 @@ def _solve(
                 row = rows.row_of[which]
                 left, right = (held[which].left, held[which].right) if which < count else (0.0, 0.0)
                 items[region].append(Item(left, right, row, row, thin=which >= count))
-        ties = []
-        for above, below, port in joints[region]:
+        ties, direct = [], []
+        for above, below, port, edge in joints[region]:
             a, at = _seen_from(region, above, rows, local[region], cross, frames)
             b, to = _seen_from(region, below, rows, local[region], cross, frames)
-            boxes = rows.trunk[above] < 0 and rows.trunk[below] < 0
-            ties.append(Tie(rows.row_of[above], a, at, b, to + port, boxes))
-        placed = solve(items[region], rowed[region], ties, spacing)
+            ties.append((edge, Tie(rows.row_of[above], a, at, b, to + port)))
+            if edge >= 0:
+                direct.append((edge, a, b))
+        main = ways.main(direct)
+        for edge, tie in ties:
+            tie.set_main(edge in main)
+        placed = solve(items[region], rowed[region], [tie for _, tie in ties], spacing)
         for (kind, which), x in zip(local[region], placed, strict=True):
             if kind == "cluster":
                 frames.at[which] = x

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Sequence
 
 from tinygrad_lab.viz.layout.model import Spacing
-from tinygrad_lab.viz.layout.rows import Rows
 
 __all__ = ["Item", "Tie", "solve"]
 
@@ -30,13 +29,17 @@ class Item:
 class Tie:
     """A connection from item `a`, in this row, at offset `at`, to item `b`, which begins in the next, at offset `to`.
 
-    `main`: it joins two boxes, with no line between that passes others.
+    `main`: it joins two boxes, with no line between that passes others, and is on a longest path.
     """
 
     __slots__ = ("a", "at", "b", "main", "row", "to", "weight")
 
-    def __init__(self, row: int, a: int, at: float, b: int, to: float, main: bool) -> None:
-        self.row, self.a, self.at, self.b, self.to, self.main = row, a, at, b, to, main
+    def __init__(self, row: int, a: int, at: float, b: int, to: float) -> None:
+        self.row, self.a, self.at, self.b, self.to = row, a, at, b, to
+        self.set_main(False)
+
+    def set_main(self, main: bool) -> None:
+        self.main = main
         self.weight = 3.0 if main else 1.0
 
 

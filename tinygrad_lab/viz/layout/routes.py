@@ -45,7 +45,7 @@ def route(
 
 def _line(points: list[Point], to: Point) -> None:
     start = points[-1]
-    if start != to:
+    if abs(start[0] - to[0]) + abs(start[1] - to[1]) > 0.01:
         points += [
             ((2 * start[0] + to[0]) / 3, (2 * start[1] + to[1]) / 3),
             ((start[0] + 2 * to[0]) / 3, (start[1] + 2 * to[1]) / 3),

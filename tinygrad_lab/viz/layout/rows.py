@@ -7,6 +7,7 @@ that any of them passes. So there are at most as many entries as boxes times the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 __all__ = ["Rows", "make_rows"]
 
@@ -66,7 +67,7 @@ def make_rows(ranks: list[int], edges: list[tuple[int, int]], inside: list[int],
         rows.rows[rows.row_of[entry]].append(entry)
     _link(rows, edges, [[numbers[key] for key in route] for route in routes], ranks)
     for pieces in rows.trunks:
-        for upper, lower in zip(pieces, pieces[1:], strict=False):
+        for upper, lower in pairwise(pieces):
             rows.to_below[upper], rows.from_above[lower] = lower, upper
     return rows
 
