@@ -140,13 +140,8 @@ class Trace:
         if not hasattr(op, "forward"):  # a user's Function: its forward is not ours to run again
             return None
 
-        def plain(operand: Any) -> Any:
-            if isinstance(operand, tuple) and any(isinstance(item, Step) for item in operand):
-                return tuple(plain(item) for item in operand)
-            return self._values.get(operand, None) if isinstance(operand, Step) else operand
-
         # A function among the arguments is there for a side effect (running statistics), which happened once already.
-        values = {name: None if callable(operand) else plain(operand) for name, operand in step.operands.items()}
+        values = {name: None if callable(operand) else self._plain(operand) for name, operand in step.operands.items()}
         if any(values[name] is None for name, operand in step.operands.items() if isinstance(operand, Step)):
             return None
         function = op.function if not op.residuals else None
@@ -163,6 +158,12 @@ class Trace:
                     [np.shape(a) for a in array] if op.sequence and name in op.rules else np.shape(array)
                 )
         return values
+
+    def _plain(self, operand: Any) -> Any:
+        """An operand with values in the place of steps."""
+        if isinstance(operand, tuple) and any(isinstance(item, Step) for item in operand):
+            return tuple(self._plain(item) for item in operand)
+        return self._values.get(operand, None) if isinstance(operand, Step) else operand
 
     def values_for_rules(self, step: Step) -> dict[str, Any]:
         """All that a vjp rule of this step may ask for, by name. RuntimeError if it was freed."""

@@ -16,11 +16,11 @@ __all__ = ["Calls"]
 
 
 class _Span:
-    """One call: it made the nodes numbered above `first` up to `last`. `module` is None if it has died since."""
+    """One call: it made the nodes numbered above `first` up to `last`."""
 
     def __init__(self, first: int, last: int, module: Any) -> None:
         self.first, self.last, self.module = first, last, module
-        self.call = ModuleCall("", "", "Module" if module is None else type(module).__name__)
+        self.call = ModuleCall("", "", type(module).__name__)
         self.parent: _Span | None = None
 
 
@@ -30,6 +30,7 @@ class Calls:
     model      the Module whose paths are used; default: the only one with parameters among those that were called
     calls      ModuleCalls, each after the one it ran in
     innermost  {node: id of its innermost call}, without the nodes that no module made
+    Calls of modules that have died since are left out: nothing is known of them.
     models     (prefix of its paths, Module) of the outermost modules; "" for `model`
     """
 
@@ -38,10 +39,11 @@ class Calls:
         for node in nodes:
             mark = getattr(node, "call", None)
             while mark is not None:
-                first, module, mark = mark
-                if first not in spans:
-                    spans[first] = _Span(first, node.number, module())
-                spans[first].last = node.number
+                first, reference, mark = mark
+                module = reference()
+                if module is not None:
+                    span = spans.setdefault(first, _Span(first, node.number, module))
+                    span.last = node.number
         ordered = sorted(spans.values(), key=lambda span: span.first)
         inside = _nest(ordered, nodes)
         self.models = _models(ordered, model)
@@ -73,7 +75,7 @@ def _nest(ordered: list[_Span], nodes: list[graph.Node]) -> dict[graph.Node, _Sp
 
 def _models(ordered: list[_Span], model: Any) -> list[tuple[str, Any]]:
     """The outermost modules with the prefixes of their paths."""
-    outermost = _distinct(span.module for span in ordered if span.parent is None and span.module is not None)
+    outermost = _distinct(span.module for span in ordered if span.parent is None)
     parts = {part for module in outermost for part in module.modules() if part is not module}
     roots = [module for module in outermost if module not in parts]
     if not hasattr(model, "named_modules"):
@@ -102,10 +104,9 @@ def _named(ordered: list[_Span], models: list[tuple[str, Any]]) -> list[ModuleCa
         call.id = f"c{number}"
         call.parent = None if span.parent is None else span.parent.call.id
         call.path = paths.get(module) or call.type
-        if module is not None:
-            if module not in sizes:
-                sizes[module] = sum(parameter.numel() for parameter in module.parameters())
-            call.parameters = sizes[module]
+        if module not in sizes:
+            sizes[module] = sum(parameter.numel() for parameter in module.parameters())
+        call.parameters = sizes[module]
     return [span.call for span in ordered]
 
 

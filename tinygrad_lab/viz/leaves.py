@@ -136,7 +136,8 @@ class Leaves:
 
     def forget(self) -> None:
         """Let go of everything but what `refresh` needs."""
-        self._producers, self._held, self._of = {}, [], {}
+        self._producers, self._held, self._of, self._leaf_at = {}, [], {}, {}
+        self._names = Names()
 
     def refresh(self) -> bool:
         """Read `.grad` of all leaves; whether any has one. What was read once stays when `.grad` is cleared."""

@@ -113,7 +113,7 @@ class Reading:
         self._retained += [(self._of[n], n.watch) for n in nodes if n.watch is not None and n.watch.retains]
         if watch and values:
             self._watch()
-        self._of = {}  # from here on the graph may die
+        self._of, self._calls = {}, {}  # from here on the graph may die
         self._leaves.forget()
         self.refresh()
 

@@ -6,6 +6,7 @@ leaves a `Record`, which lives as long as its node; pictures made later, also af
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import weakref
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from tinygrad_lab import graph
 from tinygrad_lab.callers import user_frame
-from tinygrad_lab.hooks import RemovableHandle, Watch
+from tinygrad_lab.hooks import Watch
 from tinygrad_lab.tensor import Tensor, wrap
 from tinygrad_lab.viz.picture import SourceLine
 
@@ -32,6 +33,7 @@ class Record:
         self.source: SourceLine | None = None
 
 
+_keys = itertools.count(-1, -1)  # below 0: hooks of users have the others
 _records: weakref.WeakKeyDictionary[graph.Node, Record] = weakref.WeakKeyDictionary()
 
 
@@ -48,14 +50,14 @@ def keep_gradient(node: graph.Node, record: Record) -> None:
     """
     if node.watch is None:
         node.watch = Watch(wrap)
-    owner = weakref.ref(node.watch)
+    watch, key = weakref.ref(node.watch), next(_keys)  # weakly, so that nothing waits for the cyclic collector
 
-    def release(_: Any) -> None:
-        watch = owner()
-        if watch is not None:
-            watch.hooks.pop(handle.key, None)
+    def forget(_: Any) -> None:
+        found = watch()
+        if found is not None:
+            found.hooks.pop(key, None)
 
-    kept = weakref.ref(record, release)
+    kept = weakref.ref(record, forget)
 
     def hook(gradient: Tensor) -> None:
         found = kept()
@@ -64,7 +66,7 @@ def keep_gradient(node: graph.Node, record: Record) -> None:
             found.passes += 1
             found.gradient = gradient.array.copy() if before is None else before + gradient.array
 
-    handle = RemovableHandle(node.watch.hooks, hook)
+    node.watch.hooks[key] = hook
 
 
 class tracing(graph.Observer):  # a context manager, named like a function
