@@ -377,7 +377,7 @@ def test_before_backward_gradients_are_not_computed_rather_than_zero():
 
 
 def test_after_backward_what_was_freed_says_so():
-    x, W, loss = small()
+    _x, _W, loss = small()
     loss.backward()
     picture = read(loss)
     assert {n.name for n in picture.nodes if n.gradient is not None} == {"parameter", "parameter2"}
@@ -425,7 +425,7 @@ def test_retained_gradients_are_shown():
 
 
 def test_gradients_stay_when_they_are_cleared_or_belong_to_another_graph():
-    x, W, loss = small()
+    _x, W, loss = small()
     reading = Reading(loss, names={"W": W}, watch=True)
     loss.backward()
     reading.refresh()
@@ -437,7 +437,7 @@ def test_gradients_stay_when_they_are_cleared_or_belong_to_another_graph():
 
 def test_watching_changes_no_gradient_and_adds_up_over_passes():
     for watch in (False, True):
-        x, W, loss = small()
+        _x, W, loss = small()
         reading = Reading(loss, names={"W": W}, watch=watch)
         loss.backward(retain_graph=True)
         loss.backward()

@@ -164,7 +164,7 @@ def _patterns(units: list[_Unit], outputs: set[str], most: int) -> list[_Unit]:
                         best = max(best, (repeats * period - 1, -period, start, repeats))
                     start = i + 1
         saved, period, start, repeats = best[0], -best[1], best[2], best[3]
-        if not saved:
+        if saved <= len(units) // 20 + 4:  # by chance
             break
         end = start + period * repeats
         units = [*units[:start], _joined(units[start:end], repeats), *units[end:]]
@@ -195,7 +195,7 @@ def _long_chains(units: list[_Unit], outputs: set[str], most: int) -> list[_Unit
 
 
 def _is_nameless(unit: _Unit) -> bool:
-    return unit.open and unit.members[0].name == f"t{unit.members[0].id[1:]}"
+    return unit.call is None and all(node.name == f"t{node.id[1:]}" for node in unit.members)
 
 
 def _with_joined(units: list[_Unit], stretches: Iterable[tuple[int, int]]) -> list[_Unit]:
