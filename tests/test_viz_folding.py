@@ -1,4 +1,4 @@
-"""Folding: depth, repeated calls, patterns, chains, caps; and on random graphs that nothing is lost and no cycle made."""
+"""Folding: depth, repeated calls, patterns, chains, caps; on random graphs nothing is lost and no cycle is made."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from tinygrad_lab.viz.derivation import derive
 from tinygrad_lab.viz.equations import Equation, equation, forward_equation
 from tinygrad_lab.viz.reading import read
 from tinygrad_lab.viz.recording import Recording, record
-from tinygrad_lab.viz.typeset import Name, Partial
+from tinygrad_lab.viz.symbols import Name, Partial
 from tinygrad_lab.viz.written import Line, Written
 
 __all__ = ["Formulas", "formulas"]
@@ -66,12 +66,12 @@ def formulas(loss: Tensor, params: Any = None, names: Mapping[str, Any] | None =
        L = ∑ t3         (scalar)
     <BLANKLINE>
     Backward
-       ∂L/∂L = 1                    (the seed)
-      ∂L/∂t3 = expand(1)            (1×1)
-      ∂L/∂t2 = ∂L/∂t3 ⊙ [t3 > 0]    (1×1)
-       ∂L/∂W = xᵀ · ∂L/∂t2          (2×1)
+       ∂L/∂L = 1                   (the seed)
+      ∂L/∂t3 = expand(1)           (1×1)
+      ∂L/∂t2 = ∂L/∂t3 ⊙ [t3 > 0]   (1×1)
+       ∂L/∂W = xᵀ · ∂L/∂t2         (2×1)
     >>> print(found.latex().splitlines()[2])
-    \mathrm{t1} &= x \cdot W && \text{1$\times$1}\\[2pt]
+    \mathrm{t2} &= x \cdot W && \text{1$\times$1}\\[2pt]
     """
     recording = record(loss)
     picture = read(loss, params, names)

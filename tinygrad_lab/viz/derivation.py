@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_lab.autograd import Step, Trace
 from tinygrad_lab.tensor import Tensor
 from tinygrad_lab.viz import formula as f
-from tinygrad_lab.viz.typeset import Name, substitute
+from tinygrad_lab.viz.symbols import Name, substitute
 from tinygrad_lab.viz.written import Line, Written
 
 __all__ = ["derive"]

@@ -35,6 +35,7 @@ from tinygrad_lab.viz import formula as f
 from tinygrad_lab.viz import typeset
 from tinygrad_lab.viz.evaluate import NotEvaluable, combine, evaluate, is_matrix, key
 from tinygrad_lab.viz.meanings import Meaning, formula_of, meaning, operand_letters, rule_of
+from tinygrad_lab.viz.symbols import substitute
 
 __all__ = ["Equation", "Term", "equation", "forward_equation"]
 
@@ -177,7 +178,7 @@ def _finished(
     name: str, tree: f.Formula, meant: Meaning, names: dict[str, Any], loss: str | None, result: Any, contribution: Any
 ) -> Equation:
     # Definitions are for reading: those that the rest does not use in this call (1 in their place) are left out.
-    named = typeset.substitute(tree, names, loss, drop_sums=not meant.sums)
+    named = substitute(tree, names, loss, drop_sums=not meant.sums)
     assert isinstance(named, f.Formula)
     made = Equation(name, named, [], result, contribution)
     if _has_indices(tree, names):
@@ -229,13 +230,13 @@ def _with_definitions(tree: f.Formula, meant: Meaning) -> dict[str, Any]:
 
 
 def _without_sums(tree: f.Tree) -> f.Tree:
-    return typeset.substitute(tree, {}, None, drop_sums=True)
+    return substitute(tree, {}, None, drop_sums=True)
 
 
 def _terms(right: f.Tree, scope: dict[str, Any], meant: Meaning, names: dict[str, Any], loss: str | None) -> list[Term]:
     def term(tree: f.Tree, how: str = "", matrices: bool = False) -> Term:
         value = np.asarray(evaluate(tree, scope, meant.axes, meant.functions))
-        shown = typeset.substitute(tree, names, loss, drop_sums=not meant.sums)
+        shown = substitute(tree, names, loss, drop_sums=not meant.sums)
         operator = "·" if matrices else _SHOWN_OPERATOR.get(how, "·" if how == "" else how)
         return Term(shown, value, operator, how, matrices)
 
@@ -279,7 +280,7 @@ def _names(
 ) -> dict[str, Any]:
     """What each symbol of the formula is called here: steps and arrays by name, numbers as such."""
     found: dict[str, Any] = {letter: _name(step, "y", names) for letter in ("y", "Y")}
-    seed = meant.values.get(r"\bar y")
+    seed: Any = meant.values.get(r"\bar y")
     if loss is not None and found["y"] == loss and np.size(seed) == 1 and np.all(seed == 1):
         found |= {r"\bar y": 1, r"\bar Y": 1}  # dL/dL
     for symbol, name in meant.symbols.items():

@@ -165,7 +165,7 @@ class _Evaluator:
         (_, previous), *rest = tree.factors
         value = self.of(previous)
         for operation, factor in rest:
-            matrices = operation == "" and is_matrix(previous) and is_matrix(factor)
+            matrices = operation in ("", "cdot") and is_matrix(previous) and is_matrix(factor)
             value = combine(operation, value, self.of(factor), matrices)
             previous = factor
         return value

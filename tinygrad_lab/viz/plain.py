@@ -45,6 +45,9 @@ def _backward(data: dict[str, Any], step: dict[str, Any]) -> list[str]:
     lines = []
     for block in step["blocks"]:
         name = data["nodes"][block["node"]]["name"]
+        if block["value"] is None:  # for a function with several outputs, which collects their gradients
+            lines.append(f"its gradient is handed to {name}")
+            continue
         line = f"∂L/∂{name} {'=' if 'before' not in block else '+='} {_array(data, block['value'])}"
         if "raw" in block:
             line += f", the sum over {block['copies']} copies"
@@ -59,7 +62,7 @@ def _backward(data: dict[str, Any], step: dict[str, Any]) -> list[str]:
 def _array(data: dict[str, Any], index: int | None) -> str:
     """An array in a few words: its numbers, or shape and range."""
     if index is None:
-        return "(not known)"
+        return "not known"
     array = data["arrays"][index]
     shape = "×".join(map(str, array["shape"]))
     if "values" in array:

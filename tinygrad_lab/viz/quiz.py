@@ -131,19 +131,18 @@ def _number(
     wrong = mistakes(turn, part, values)
     flat = [array.ravel() for array, _ in wrong]
     right = np.asarray(part.after).ravel()
-    best: tuple[int, float, int] | None = None
-    places = dict.fromkeys(np.linspace(0, right.size - 1, min(right.size, 48)).astype(int).tolist())
-    for place in places:
+    telling = flat[:-2]  # the last two are last resorts
+    best: tuple[bool, int, float, int] | None = None
+    for place in dict.fromkeys(np.linspace(0, right.size - 1, min(right.size, 48)).astype(int).tolist()):
         if np.isfinite(right[place]):
-            telling = {shown(array[place]) for array in flat[:-2]} - {
-                shown(right[place]),
-                "NaN",
-            }  # not the last resorts
-            score = (len(telling), abs(float(right[place])), -place)
+            others = [shown(array[place]) for array in telling]
+            different = {text for text in others if text not in (shown(right[place]), "NaN")}
+            likeliest = bool(others) and others[0] in different
+            score = (likeliest, len(different), abs(float(right[place])), -place)
             best = max(best or score, score)
     if best is None:
         return None
-    place = -best[2]
+    place = -best[3]
     index = tuple(int(i) for i in np.unravel_index(place, part.value.shape))
     options = [(shown(array[place]), why) for array, (_, why) in zip(flat, wrong, strict=True)]
     options = [option for option in options if option[0] not in (shown(right[place]), "NaN", "∞", "−∞")]

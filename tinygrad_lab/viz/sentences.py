@@ -221,7 +221,7 @@ _OF = {name: family for names, family in _FAMILIES.items() for name in names.spl
 
 def _first_sentence(op: Any) -> str:
     text = " ".join((getattr(op, "__doc__", "") or "").split("\n\n")[0].split())
-    return text.partition(". ")[0].rstrip(".") + "." if text and hasattr(op, "rules") else ""
+    return text.partition(". ")[0].rstrip(".") + "." if text and hasattr(op, "forward") else ""
 
 
 def forward(op: Any) -> str:
@@ -240,7 +240,7 @@ def backward(op: Any) -> str:
     """Why the gradients of its inputs are what they are."""
     if op.name in _OF:
         return _OF[op.name][1]
-    if not hasattr(op, "rules"):
+    if not hasattr(op, "forward"):
         return f"The backward of {op.name}, written by hand, is given the incoming gradient."
     return "Chain rule: the incoming gradient times the derivative of the output with respect to the input."
 

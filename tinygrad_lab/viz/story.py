@@ -381,7 +381,9 @@ class _Teller:
 
 
 def _short(name: str, limit: int = 48) -> str:
-    """A name that fits a page, and in which marks of direction reach no further than itself."""
+    """A name that fits a page and a terminal, and in which marks of direction reach no further than itself."""
+    # Control characters, and halves of surrogate pairs, which no file can hold.
+    name = "".join("\ufffd" if unicodedata.category(character) in ("Cc", "Cs") else character for character in name)
     if len(name) > limit:
         name = f"{name[: limit // 2]}…{name[-limit // 2 :]}"
     if any(unicodedata.bidirectional(character) in _TURNING for character in name):

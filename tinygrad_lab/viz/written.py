@@ -13,6 +13,7 @@ from typing import Any
 
 from tinygrad_lab.viz import formula as f
 from tinygrad_lab.viz import typeset
+from tinygrad_lab.viz.symbols import Sign
 
 __all__ = ["Line", "Written"]
 
@@ -38,7 +39,8 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem
 h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
 table { border-collapse: collapse; } td { padding: .3rem .25rem; vertical-align: middle; }
 td.l { text-align: right; white-space: nowrap; } td.n { color: GrayText; padding-left: 1.5rem; font-size: .85rem; }
-div.w { overflow-x: auto; } math { font-size: 1.1rem; }
+div.w { overflow: auto hidden; padding-bottom: .3rem; }
+math { font: 1.1rem "STIX Two Math", "Cambria Math", "Latin Modern Math", math; }
 """
 
 
@@ -156,7 +158,7 @@ def _sides(tree: f.Formula) -> tuple[f.Tree, f.Tree, f.Tree]:
     right: f.Tree = tree.right
     if tree.more:
         right = f.Fence("list", (tree.right, *tree.more))
-    return tree.left, typeset.Sign(tree.relation), right
+    return tree.left, Sign(tree.relation), right
 
 
 def _latex_words(words: str) -> str:

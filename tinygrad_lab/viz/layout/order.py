@@ -19,7 +19,7 @@ def order(rows: Rows) -> None:
     size = len(rows.row_of)
     rounds = 24 if size < 1_500 else 8 if size < 6_000 else 3
     best, fewest = None, -1
-    for start in ("creation", "depth"):
+    for start in ("creation", "depth", "reverse") if size < 1_500 else ("creation", "depth"):
         _start(rows, start)
         idle = 0
         for turn in range(rounds):
@@ -27,6 +27,8 @@ def order(rows: Rows) -> None:
             _sweep(rows, down=turn % 2 == 0, use_median=use_median)
             if turn == 0:
                 _sweep(rows, down=True, use_median=False)
+            if turn % 2 and size < 6_000:
+                _transpose(rows, 1, equal=True)
             _transpose(rows, 6 if size < 6_000 else 2)
             count = crossings(rows)
             if fewest < 0 or count < fewest:
@@ -51,6 +53,8 @@ def _place(rows: Rows) -> None:
 def _start(rows: Rows, how: str) -> None:
     """A first order: as created, or as a walk in depth from the sources finds them."""
     key = list(rows.born)
+    if how == "reverse":
+        key = [-number for number in key]
     if how == "depth":
         found = 0
         seen = [False] * len(key)
@@ -161,27 +165,44 @@ def _between(rows: Rows, number: int) -> int:
     return total
 
 
-def _transpose(rows: Rows, rounds: int) -> None:
+def _transpose(rows: Rows, rounds: int, equal: bool = False) -> None:
+    """Exchanges neighbours in a row, or trunks that run side by side in all rows that they share, where that helps;
+    with `equal` also where it costs nothing, to get past places where no single exchange helps."""
     for _ in range(rounds):
         improved = False
         for row in rows.rows:
             for index in range(len(row) - 1):
                 a, b = row[index], row[index + 1]
-                if rows.region[a] != rows.region[b]:
-                    continue
-                if rows.from_above[a] >= 0 and rows.from_above[b] >= 0:
-                    continue
-                if rows.to_below[a] >= 0 and rows.to_below[b] >= 0:
-                    continue
-                saved = _pair(rows.above[a], rows.above[b], rows.place) + _pair(
-                    rows.below[a], rows.below[b], rows.place
-                )
-                if saved > 0:
-                    row[index], row[index + 1] = b, a
-                    rows.place[a], rows.place[b] = index + 1, index
-                    improved = True
+                if rows.region[a] == rows.region[b] and not (rows.from_above[a] >= 0 and rows.from_above[b] >= 0):
+                    improved |= _exchange(rows, a, b, 0 if equal else 1)
         if not improved:
             return
+
+
+def _exchange(rows: Rows, a: int, b: int, least: int) -> bool:
+    """Exchanges b, the right neighbour of a, with it, down to the last row that both go on to; False if that does not
+    save at least so many crossings."""
+    place, pairs = rows.place, []
+    saved = _pair(rows.above[a], rows.above[b], place)
+    while True:
+        if place[b] != place[a] + 1:
+            return False
+        pairs.append((a, b))
+        next_a, next_b = rows.to_below[a], rows.to_below[b]
+        if next_a < 0 or next_b < 0:
+            break
+        saved += _pair(rows.below[a], rows.below[b], place)
+        both = dict(rows.below[a])[next_a] * dict(rows.below[b])[next_b]
+        saved += both if place[next_a] < place[next_b] else -both  # these two stay as they are to each other
+        a, b = next_a, next_b
+    saved += _pair(rows.below[a], rows.below[b], place)
+    if saved < least:
+        return False
+    for a, b in pairs:
+        row = rows.rows[rows.row_of[a]]
+        row[place[a]], row[place[b]] = b, a
+        place[a], place[b] = place[b], place[a]
+    return True
 
 
 def _pair(left: list[tuple[int, int]], right: list[tuple[int, int]], place: list[int]) -> int:
