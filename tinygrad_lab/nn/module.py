@@ -102,6 +102,22 @@ class Module(Tree):
 
         return viz.graph_of_call(self, inputs, **options)
 
+    def summary(self, *inputs: Any, depth: int | None = None, **named: Any) -> Any:
+        """The table of layers: output shapes for these inputs, parameters, multiply-adds and memory, with totals.
+
+        One forward pass runs on `inputs`, in evaluation mode and unrecorded; training flags, running statistics and
+        random numbers are left as they were. Without inputs the table has the parameters only. `depth` folds what is
+        deeper. Multiply-adds are counted at the ops (linear, matrix products, convolutions, einsum), wherever they are
+        called; as in torchinfo, an added bias counts as one. Plain data: `.rows`, `.to_dict()`.
+
+        >>> print(Module().summary())  # doctest: +ELLIPSIS
+        Layer (type)  Parameters
+        ...
+        """
+        from tinygrad_lab.viz.summary import summarize
+
+        return summarize(self, inputs, depth, **named)
+
     def _mark(self, output: Any, first: int) -> None:
         """Note in the graph that the Tensors in `output` (a tuple, list or dict of them) are what this call made."""
         for item in (
