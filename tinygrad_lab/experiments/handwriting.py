@@ -112,16 +112,15 @@ def find_ink(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     threshold = max(_otsu(strength), 5 * noise)
     # Where a stroke is fainter it still belongs to one that is not.
     labels, count = ndimage.label(strength > max(0.6 * threshold, 4 * noise), np.ones((3, 3)))
-    if count:
-        numbers = np.arange(1, count + 1)
-        strong = ndimage.maximum(strength, labels, numbers) > threshold
-        areas = ndimage.sum_labels(labels > 0, labels, numbers) * strong
-        edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-        inner = np.where(np.isin(numbers, edge), 0, areas)
-        if inner.max() >= 0.15 * areas.max():  # a drawing within the image: the rest is shadow, or the paper's edge
-            areas = inner
-        mask = np.isin(labels, numbers[areas >= max(0.05 * areas.max(), 1)])
-    if not count or not mask.any() or strength[mask].mean() < max(0.08, 6 * noise):
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    areas[0] = 0
+    areas[np.bincount(labels[strength > threshold], minlength=count + 1) == 0] = 0
+    inner = areas.copy()
+    inner[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    if inner.max() >= 0.15 * areas.max():  # a drawing within the image: the rest is shadow, or the paper's edge
+        areas = inner
+    mask = (areas >= max(0.05 * areas.max(), 1))[labels]
+    if not mask.any() or strength[mask].mean() < max(0.08, 6 * noise):
         raise ValueError("there is no ink in the image: nothing stands out from its background")
     return strength, mask
 
@@ -148,9 +147,9 @@ def _otsu(values: np.ndarray) -> float:
     centres = (edges[:-1] + edges[1:]) / 2
     below, sums = np.cumsum(counts), np.cumsum(counts * centres)
     above = below[-1] - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(edges[1 + int(np.nanargmax(between[:-1]))])
+    means = sums / np.maximum(below, 1), (sums[-1] - sums) / np.maximum(above, 1)
+    between = below * above * (means[0] - means[1]) ** 2
+    return float(edges[1 + int(between.argmax())])
 
 
 def like(dataset: str, image: np.ndarray) -> np.ndarray:
