@@ -13,11 +13,8 @@ gradient is `grad_f` or `f_grad`. What goes wrong in the file is told in one lin
 from __future__ import annotations
 
 import inspect
-import sys
 import traceback
-import types
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from tinygrad_lab.verify.problem import array_of, arrays_of, hand_arrays
 from tinygrad_lab.verify.results import CheckResult
 from tinygrad_lab.verify.steps import check_steps
 from tinygrad_lab.verify.texts import explain, explain_steps
+from tinygrad_lab.verify.userfile import UserFile, split_target
 
 __all__ = ["diagnose_file", "gradcheck_file"]
 
@@ -40,7 +38,8 @@ def gradcheck_file(target: str, mode: str = "auto", seed: int = 0) -> CheckResul
 
     ValueError, in one line, for a file that does not load or lacks something; RuntimeError if its functions fail.
     """
-    name, function_name = _split(target)
+    name, function_name = split_target(target, "loss")
+    function_name = "loss" if function_name == "grad" else function_name
     file = _File(Path(name))
     f = file.function(function_name)
     hand = file.gradient_of(function_name)
@@ -89,58 +88,8 @@ def diagnose_file(path: Path, language: str = "en", seed: int = 0) -> tuple[Diag
     return diagnosis, report
 
 
-def _split(target: str) -> tuple[str, str]:
-    """FILE.py:FUNCTION -> its parts (grad stands for its loss); a colon of C:\\ is none of ours."""
-    name, colon, function = target.rpartition(":")
-    if colon and function.isidentifier():
-        return name, "loss" if function == "grad" else function
-    return target, "loss"
-
-
-class _File:
-    """A Python file, run once as a module that is not imported anywhere."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = path, path.name
-        if not path.is_file():
-            raise ValueError(f"there is no file {path}")
-        self.file = str(path.resolve())
-        module = types.ModuleType(f"file_{path.stem}")
-        module.__file__ = self.file
-        sys.modules[module.__name__] = module  # dataclasses look their module up
-        folder = str(path.resolve().parent)
-        sys.path.insert(0, folder)  # what stands beside the file can be imported by it
-        try:
-            exec(compile(path.read_bytes(), self.file, "exec"), module.__dict__)
-        except SyntaxError as error:
-            text = f": {error.text.strip()}" if error.text and error.text.strip() else ""
-            other = f" of {error.filename}" if error.filename not in (self.file, None) else ""
-            line = f"line {error.lineno}{other}: " if error.lineno else ""
-            raise ValueError(f"{self.name} does not load: {line}{error.msg}{text}") from None
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"{self.name} does not load: {self.where(error)}{_named(error)}") from None
-        finally:
-            sys.path.remove(folder)
-        self.names: dict[str, Any] = module.__dict__
-
-    def where(self, error: BaseException) -> str:
-        """'line 12, in grad: ', the place in this file where the error came from; '' if it did not."""
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.file]
-        if not frames:
-            return ""
-        function = frames[-1].name
-        return f"line {frames[-1].lineno}{'' if function == '<module>' else f', in {function}'}: "
-
-    @contextmanager
-    def telling(self) -> Iterator[None]:
-        """RuntimeError, in one line, for what this file's functions raise; other errors pass."""
-        try:
-            yield
-        except (Exception, SystemExit) as error:
-            where = self.where(error)
-            if not where:
-                raise
-            raise RuntimeError(f"{self.name}, {where}{_named(error)}") from None
+class _File(UserFile):
+    """A file with a loss, and perhaps its gradient derived by hand."""
 
     def function(self, name: str) -> Callable[..., Any]:
         found = self.names.get(name)
@@ -201,10 +150,6 @@ class _File:
             if array.dtype.kind != "f":
                 raise ValueError(f"{self.name}: {name} must hold floating arrays, '{key}' is {array.dtype}")
         return value
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _packed(form: Any, values: Any) -> Any:
