@@ -10,6 +10,7 @@ keeps its place among the others that do, so that neither ever crosses another.
 from __future__ import annotations
 
 from tinygrad_lab.viz.layout.rows import Rows
+from tinygrad_lab.viz.layout.sift import sift
 
 __all__ = ["order"]
 
@@ -42,6 +43,9 @@ def order(rows: Rows) -> None:
     if best is not None:
         rows.rows = best
     _place(rows)
+    if fewest > 0 and size < 1_500:
+        while sift(rows):
+            _transpose(rows, 6)
 
 
 def _place(rows: Rows) -> None:

@@ -1,7 +1,7 @@
 """Layers: which row each box stands in.
 
 Longest paths from the top, with clusters as blocks: all that feeds a cluster is above its first row, all that uses it
-below its last one. Boxes with more users than operands are then pulled down to their users, which shortens edges.
+below its last one. Boxes with no fewer users than operands are then pulled down to their users, which shortens edges.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def rank(count: int, edges: list[tuple[int, int]], inside: list[int], parents: l
     if len(order) < len(out):
         return None
     for vertex in reversed(order):
-        if vertex < count and balance[vertex] > 0:
+        if vertex < count and balance[vertex] >= 0:
             rows[vertex] = min((rows[target] - length for target, length in out[vertex]), default=rows[vertex])
     lowest = min(rows[:count], default=0)
     return [row - lowest for row in rows[:count]]
