@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,16 @@ def themed_svg(figure: Any) -> str:
     """
     buffer = io.StringIO()
     with drawing():
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    head, _, body = buffer.getvalue().partition("<svg ")
-    opening, _, body = body.partition(">")
+        figure.savefig(buffer, format="svg", transparent=True)
+    opening, _, body = buffer.getvalue().partition("<svg ")[2].partition(">")
+    body = re.sub("<metadata>.*?</metadata>", "", body, count=1, flags=re.DOTALL)  # addresses, dates
     light = dark = ""
     for index, (colour, other) in enumerate(_DARK.items()):
         body = body.replace(colour, f"var(--c{index})")
         light += f"--c{index}:{colour};"
         dark += f"--c{index}:{other};"
     style = f"<style>svg{{{light}}}@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
-    return f"{head}<svg {opening}>{style}{body}"
+    return f"<svg {opening}>{style}{body}"
 
 
 class Page:

@@ -1,7 +1,7 @@
 """A finished run as one HTML page: configuration, results, figures, and how to get the same again.
 
-What this file lets you do: `report` a run's folder. How a page is put together is in `page`, how figures are drawn in
-`figures`, what the model does with the test images in `examination`.
+What this file lets you do: `report` a run's folder, or a sweep's, which `sweep_report` does. How a page is put together
+is in `page`, how figures are drawn in `figures`, what the model does with the test images in `examination`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import math
 import os
 import platform
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from tinygrad_lab.experiments.examination import Examination, confusion_matrix, 
 from tinygrad_lab.experiments.figures.style import number
 from tinygrad_lab.experiments.history import History, Run
 from tinygrad_lab.experiments.page import Page
+from tinygrad_lab.experiments.sweep_report import data_option, report_sweep, toml
 
 __all__ = ["report"]
 
@@ -32,20 +32,22 @@ _LARGEST = 60  # units whose first-layer weights are shown
 
 
 def report(folder: str | os.PathLike[str], data: str | os.PathLike[str] = "data") -> Path:
-    """Write `report.html` into a finished run's folder: one page that holds its figures and needs nothing else.
+    """Write `report.html` into the folder of a run or a sweep: one page that holds its figures and needs nothing else.
 
     Args:
-        folder: of a run.
+        folder: of a finished run, or of a sweep.
         data: folder of the data set's files, of which the test images are read; digits need none.
 
     Returns:
         The page's path.
 
     Raises:
-        ValueError: the folder holds no finished run.
+        ValueError: the folder holds neither a finished run nor a sweep.
         RuntimeError: its files or the data set's are missing or damaged.
         ImportError: matplotlib, or a library that the run's preprocessing needs, is missing.
     """
+    if (Path(folder) / "runs.csv").is_file() and not (Path(folder) / "metrics.json").exists():
+        return report_sweep(folder, data)
     run = Run.load(folder)
     examined = examine(run, data)
     experiment, history = run.experiment, run.history
@@ -73,7 +75,8 @@ def _lead(run: Run) -> str:
     widths = "-".join(map(str, experiment.hidden))
     model = _MODELS[experiment.model] + (f" with hidden layers {widths}" if widths else "")
     features = ", ".join(experiment.preprocess) or "as they are"
-    lead = f"{model} on {_DATASETS[experiment.dataset]} (images: {features}), trained by {OPTIMIZERS[experiment.optimizer]}"
+    dataset, optimizer = _DATASETS[experiment.dataset], OPTIMIZERS[experiment.optimizer]
+    lead = f"{model} on {dataset} (images: {features}), trained by {optimizer}"
     return lead[0].upper() + lead[1:]
 
 
@@ -200,7 +203,7 @@ def _histograms(page: Page, folder: Path) -> None:
         records = json.loads(path.read_text(encoding="utf-8"))
         figure = figures.plot_histograms(records)
     except FileNotFoundError:
-        page.text("None were recorded. A HistogramRecorder attached to the model while it trains records them.")
+        page.text("None were recorded: tinygrad-lab run --histograms records them.")
         return
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RuntimeError(f"{path} is damaged: {error}") from None
@@ -222,23 +225,11 @@ def _configuration(page: Page, experiment: Experiment) -> None:
     page.text("All other fields are at their defaults; the file below has all of them." if changed else "All defaults.")
 
 
-def toml(experiment: Experiment) -> str:
-    """The experiment as a TOML file that `Experiment.from_toml` reads; fields that are None are left out.
-
-    >>> import tomllib
-    >>> Experiment.from_dict(tomllib.loads(toml(Experiment(model="mlp", hidden=(64, 10))))).hidden
-    (64, 10)
-    """
-    fields = {name: value for name, value in experiment.as_dict().items() if value is not None}
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())  # JSON's values are TOML's
-
-
 def _reproduce(page: Page, experiment: Experiment, data: str | os.PathLike[str]) -> None:
-    folder = "" if experiment.dataset == "digits" else f" --data {shlex.quote(os.fspath(data))}"
     page.text("Save this as experiment.toml:")
     page.code(toml(experiment))
     page.text("and run:")
-    page.code(f"tinygrad-lab run experiment.toml{folder}")
+    page.code("tinygrad-lab run experiment.toml" + data_option(experiment, data))
     page.text(
         f"Made with tinygrad_lab {tinygrad_lab.__version__}, NumPy {np.__version__}, Python "
         f"{platform.python_version()}. The same versions on the same kind of processor give the same bits."

@@ -159,10 +159,11 @@ class SweepResult:
         drawn = self.draw(target / "sweep.png")
         return [target / name for name in texts] + ([drawn] if drawn is not None else [])
 
-    def draw(self, path: str | os.PathLike[str], measure: str | None = None) -> Path | None:
+    def draw(self, path: str | os.PathLike[str] | None = None, measure: str | None = None) -> Any:
         """Draw the measure (default: validation accuracy if there is one, else test accuracy) to a .png or .svg.
 
-        One swept field gives a line, two fields a heat map of means, more (or no finished run) nothing.
+        One swept field gives a line, two fields a heat map of means, more (or no finished run) nothing. Returns the
+        path, without one the matplotlib Figure, or None.
         """
         from tinygrad_lab.experiments.figures import plot_grid, plot_swept
 

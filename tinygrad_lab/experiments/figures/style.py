@@ -120,13 +120,14 @@ def finish(figure: Any, path: str | os.PathLike[str] | None) -> Any:
 
 
 def plain(text: object, limit: int = 40) -> str:
-    """`text` on one line, without what cannot be printed, cut at `limit` characters.
+    """`text` on one line, without what cannot be printed, at most `limit` characters, cut in the middle.
 
-    >>> plain("a\\n\\x00b  c"), plain("x" * 50, 5)
-    ('a b c', 'xxxx…')
+    >>> plain("a\\n\\x00b  c"), plain("run number 12", 5)
+    ('a b c', 'ru…12')
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    tail = (limit - 1) // 2  # names that begin alike often differ at the end
+    return line if len(line) <= limit else line[: limit - 1 - tail] + "…" + line[len(line) - tail :]
 
 
 def number(value: object) -> str:
