@@ -10,6 +10,7 @@ import typer
 
 from tinygrad_lab import datasets
 from tinygrad_lab.commands.application import app, show
+from tinygrad_lab.commands.drawing import draw_run
 from tinygrad_lab.experiments import Experiment, Run, run
 from tinygrad_lab.experiments.figures import plot_curves
 
@@ -39,13 +40,14 @@ def demo(
             seed=seed,
         ),
     }
-    histories = {}
-    for name, config in configs.items():
-        histories[name] = run(config, out / name, splits=splits, progress=not quiet).history
+    runs = {name: run(config, out / name, splits=splits, progress=not quiet) for name, config in configs.items()}
+    histories = {name: finished.history for name, finished in runs.items()}
     for name, history in histories.items():
         show(name, history)
     curves = plot_curves(histories, out / "curves.png")
+    picture, steps = draw_run(runs["mlp"], splits, out)
     print(f"models and metrics: {out / 'softmax'}, {out / 'mlp'}\ncurves: {curves}")
+    print(f"the MLP, drawn: {picture}\nits backward pass, step by step (open it in a browser): {steps}")
 
 
 @app.command(name="train")
