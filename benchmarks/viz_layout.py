@@ -2,8 +2,8 @@
 
 Twenty graphs of different kinds (`viz_graphs`) are laid out by `tinygrad_lab.viz.layout` and by `dot`. One counter, on
 the geometry alone, counts for both: crossings that a reader sees, pairs of edges that cross, lines through boxes,
-boxes that overlap. Then: time over size. Without `dot` its columns stay empty. Exits with 1 where something overlaps, or
-where our crossings are more than a fifth above `dot`'s.
+boxes that overlap. Then: time over size. Without `dot` its columns stay empty. Exits with 1 where something overlaps,
+or where our crossings are more than a fifth above `dot`'s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.viz_graphs import Sketch, graphs
-from tinygrad_lab.viz.layout import Box, Link, Point, Rect, lay_out
+from tinygrad_lab.viz.layout import Link, Point, Rect, lay_out
 
 SAMPLES = 12  # straight pieces that stand for one Bezier curve
 
@@ -80,7 +80,7 @@ def polyline(points: list[Point]) -> np.ndarray:
 
 def crossings(routes: Routes, links: list[Link]) -> tuple[int, int]:
     """(places, pairs): places where lines cross, those of lines drawn on top of each other counted once; and pairs of
-    edges whose curves cross. Edges that share an end meet there and are not counted, nor are curves that run together."""
+    edges whose curves cross. Edges with a common end are not counted, nor are curves that run together."""
     starts, ends, owners = [], [], []
     for owner, link in enumerate(links):
         line = polyline(routes[link.id])
@@ -179,7 +179,7 @@ def compared() -> Iterator[dict[str, object]]:
 
 
 def timed() -> Iterator[dict[str, object]]:
-    """Seconds over size, the least of three runs: chains, and recurrences with a state and an input at each step."""
+    """Processor seconds over size, the least of three runs: chains, and recurrences with a state and an input at each step."""
     for count in (500, 1_000, 2_000, 5_000):
         chain = Sketch()
         chain.chain(chain.op(), count - 1)
@@ -191,9 +191,9 @@ def timed() -> Iterator[dict[str, object]]:
         for name, sketch in (("chain, s", chain), ("recurrence, s", unrolled), ("random, s", _large(count))):
             times = []
             for _ in range(3):
-                begin = time.perf_counter()
+                begin = time.process_time()
                 lay_out(sketch.boxes, sketch.links)
-                times.append(time.perf_counter() - begin)
+                times.append(time.process_time() - begin)
             row[name] = min(times)
         yield row
 
@@ -227,10 +227,11 @@ def report(rows: list[dict[str, object]], times: list[dict[str, object]]) -> str
     return (
         "# Drawings, measured\n\n"
         "Written by `python -m benchmarks.viz_layout --write docs/drawing-measured.md`. Crossings are counted on the\n"
-        "geometry, by the same code for both layouts, where a reader sees them: our lines from one box run as one until\n"
-        'they part. "Pairs" are the pairs of edges that cross; edges with a common end are not counted. "Through boxes" are pairs of an edge and a box that it goes through without ending there.\n'
+        "geometry, by the same code for both layouts, where a reader sees them: lines from one box that run as one,\n"
+        'as ours do until they part, count once. "Pairs" are the pairs of edges that cross. Edges with a common end\n'
+        'are not counted. "Through boxes" are pairs of an edge and a box that it goes through without ending there.\n'
         "Times of `dot` are of its whole process.\n\n"
-        f"{markdown(rows)}\n\n{said}.\n\n## Time over size\n\n"
+        f"{markdown(rows)}\n\n{said}.\n\n## Time over size\n\nProcessor seconds, the least of three runs.\n\n"
         f"{markdown(times)}\n"
     )
 

@@ -8,11 +8,12 @@ as 0. Knows nodes, and nothing of where they stand.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from tinygrad_lab.viz import heatmap
-from tinygrad_lab.viz.metrics import elide, escape, number, shape_text, width
+from tinygrad_lab.viz.metrics import elide, escape, number, px, shape_text, width
 from tinygrad_lab.viz.palette import LIGHT
 from tinygrad_lab.viz.picture import PictureNode
 
@@ -26,6 +27,7 @@ CHIP_MAP_HIGH = 26.0
 STACK = 4.0  # how far each of the two sheets behind a folded run of calls shows
 
 
+@cache
 def paint(fill: str | None = None, stroke: str | None = None) -> str:
     """Attributes that paint by role: literal colours for every program, classes for the reader's theme.
 
@@ -35,12 +37,6 @@ def paint(fill: str | None = None, stroke: str | None = None) -> str:
     classes = ([f"f-{fill}"] if fill else []) + ([f"s-{stroke}"] if stroke else [])
     colors = (f' fill="{LIGHT[fill]}"' if fill else "") + (f' stroke="{LIGHT[stroke]}"' if stroke else "")
     return f'class="{" ".join(classes)}"{colors}'
-
-
-def n(value: float) -> str:
-    """A coordinate in as few characters as a hundredth of a pixel needs."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
 
 
 @dataclass
@@ -184,9 +180,10 @@ def _measure(card: Card) -> None:
     card.height = float(int(high + 7)) + card.sheets
 
 
-def draw_card(card: Card, x: float, y: float) -> str:
-    """SVG of a card with its upper left corner at (x, y)."""
+def draw_card(card: Card) -> str:
+    """SVG of a card with its upper left corner at (0, 0)."""
     node, parts = card.node, []
+    x = y = 0.0
     wide, high = card.width - card.sheets, card.height - card.sheets
     round_by = {"parameter": 9, "data": 2}.get(card.role, 4)
     line = f"{card.role}-line"
@@ -194,20 +191,20 @@ def draw_card(card: Card, x: float, y: float) -> str:
     dashes = ' stroke-dasharray="5 3"' if node.kind == "parameter" and node.frozen else ""
     for sheet in (2, 1) if card.sheets else ():
         parts.append(
-            f'<rect x="{n(x + sheet * STACK)}" y="{n(y + sheet * STACK)}" width="{n(wide)}" height="{n(high)}" '
+            f'<rect x="{px(x + sheet * STACK)}" y="{px(y + sheet * STACK)}" width="{px(wide)}" height="{px(high)}" '
             f'rx="{round_by}" {paint(card.role, line)}/>'
         )
     if card.chip and card.bad:
         line = "bad-line"
     parts.append(
-        f'<rect x="{n(x)}" y="{n(y)}" width="{n(wide)}" height="{n(high)}" rx="{round_by}" '
+        f'<rect x="{px(x)}" y="{px(y)}" width="{px(wide)}" height="{px(high)}" rx="{round_by}" '
         f'{paint(card.role, line)} stroke-width="{thick}"{dashes}/>'
     )
     top = y
     if card.head:
         r, inner = round_by, wide - 2 * round_by
         parts.append(
-            f'<path {paint(f"{card.role}-head")} d="M{n(x)} {n(y + HEAD)}v{n(r - HEAD)}a{r} {r} 0 0 1 {r} -{r}h{n(inner)}'
+            f'<path {paint(f"{card.role}-head")} d="M{px(x)} {px(y + HEAD)}v{px(r - HEAD)}a{r} {r} 0 0 1 {r} -{r}h{px(inner)}'
             f'a{r} {r} 0 0 1 {r} {r}v{n(HEAD - r)}z"/>'
         )
         parts.append(_text(x + PAD, y + 15.5, card.head, 12.5, "on-head", bold=True))
@@ -261,4 +258,5 @@ def _text(x: float, y: float, text: str, size: float, role: str, *, bold: bool =
     weight = ' font-weight="700"' if bold else ""
     anchor = ' text-anchor="end"' if end else ""
     isolate = "" if text.isascii() else ' unicode-bidi="isolate" direction="ltr"'
-    return f'<text x="{n(x)}" y="{n(y)}" font-size="{n(size)}"{weight}{anchor}{isolate} {paint(role)}>{escape(text)}</text>'
+    place = f'x="{px(x)}" y="{px(y)}" font-size="{px(size)}"'
+    return f"<text {place}{weight}{anchor}{isolate} {paint(role)}>{escape(text)}</text>"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinygrad_lab.viz.metrics import FONT, number, shape_text
+from tinygrad_lab.viz.metrics import FONT, number, px, shape_text
 from tinygrad_lab.viz.palette import HATCH, LEVELS, LIGHT, NOT_FINITE, heat, text_on
 
 __all__ = ["HeatMap", "draw", "heat_map", "level", "statistics"]
@@ -190,9 +190,9 @@ def draw(
     wide, high = cell
     if not shown.count:
         return (
-            f'<rect x="{_n(x)}" y="{_n(y)}" width="34" height="13" fill="none" class="s-map-line" '
+            f'<rect x="{px(x)}" y="{px(y)}" width="34" height="13" fill="none" class="s-map-line" '
             f'stroke="{LIGHT["map-line"]}" stroke-width=".8" stroke-dasharray="2 2"/>'
-            f'<text x="{_n(x + 17)}" y="{_n(y + 9.5)}" font-size="8.5" text-anchor="middle" class="f-muted" '
+            f'<text x="{px(x + 17)}" y="{px(y + 9.5)}" font-size="8.5" text-anchor="middle" class="f-muted" '
             f'fill="{LIGHT["muted"]}">empty</text>'
         )
     levels = [[level(value, shown.scale) for value in row] for row in shown.cells.tolist()]
@@ -213,27 +213,21 @@ def draw(
             begin = column
         hatched += [(row, column, mark) for column, mark in enumerate(line) if isinstance(mark, str)]
     ground = max(runs, key=lambda key: (lengths[key], str(key))) if last == across else None
-    parts = [f'<g class="map" shape-rendering="crispEdges" transform="translate({_n(x)} {_n(y)})">']
+    parts = [f'<g class="map" shape-rendering="crispEdges" transform="translate({px(x)} {px(y)})">']
     if ground is not None:
-        parts.append(f'<path fill="{_color(ground)}" d="M0 0h{_n(wide * across)}v{_n(high * rows)}H0z"/>')
+        parts.append(f'<path fill="{_color(ground)}" d="M0 0h{px(wide * across)}v{px(high * rows)}H0z"/>')
     pieces = [
         f'<path stroke="{_color(key)}" d="{"".join(runs[key])}"/>' for key in sorted(runs, key=str) if key != ground
     ]
     if pieces:
-        scale = _n(wide) if wide == high else f"{_n(wide)} {_n(high)}"
-        parts.append(f'<g transform="translate(0 {_n(high / 2)})scale({scale})">{"".join(pieces)}</g>')
+        scale = px(wide) if wide == high else f"{px(wide)} {px(high)}"
+        parts.append(f'<g transform="translate(0 {px(high / 2)})scale({scale})">{"".join(pieces)}</g>')
     parts.append(_hatching(hatched, wide, high))
     parts.append(_outline(rows, across, last, wide, high))
     parts.append("</g>")
     if numbers:
         parts.append(_numbers(shown, levels, x, y, cell, size))
     return "".join(parts)
-
-
-def _n(value: float) -> str:
-    """A coordinate in as few characters as a hundredth of a pixel needs."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
 
 
 def _color(key: int | str) -> str:
@@ -248,14 +242,14 @@ def _hatching(cells: list[tuple[int, int, int | str]], wide: float, high: float)
     for row, column, kind in cells:
         x, y = column * wide, row * high
         if kind == NAN:
-            marks.append(f"M{_n(x)} {_n(y + high)}l{_n(wide)} {_n(-high)}")
+            marks.append(f"M{px(x)} {px(y + high)}l{px(wide)} {px(-high)}")
             if min(wide, high) >= 8:
-                marks.append(f"M{_n(x)} {_n(y + high / 2)}l{_n(wide / 2)} {_n(-high / 2)}")
-                marks.append(f"M{_n(x + wide / 2)} {_n(y + high)}l{_n(wide / 2)} {_n(-high / 2)}")
+                marks.append(f"M{px(x)} {px(y + high / 2)}l{px(wide / 2)} {px(-high / 2)}")
+                marks.append(f"M{px(x + wide / 2)} {px(y + high)}l{px(wide / 2)} {px(-high / 2)}")
         elif kind == POSITIVE_INFINITY:
-            marks.append(f"M{_n(x + wide / 2)} {_n(y)}v{_n(high)}M{_n(x)} {_n(y + high / 2)}h{_n(wide)}")
+            marks.append(f"M{px(x + wide / 2)} {px(y)}v{px(high)}M{px(x)} {px(y + high / 2)}h{px(wide)}")
         else:
-            marks.append(f"M{_n(x)} {_n(y + high / 2)}h{_n(wide)}")
+            marks.append(f"M{px(x)} {px(y + high / 2)}h{px(wide)}")
     thick = "1.6" if min(wide, high) >= 8 else ".8"
     return f'<path fill="none" shape-rendering="auto" stroke="{HATCH}" stroke-width="{thick}" d="{"".join(marks)}"/>'
 
@@ -263,17 +257,17 @@ def _hatching(cells: list[tuple[int, int, int | str]], wide: float, high: float)
 def _outline(rows: int, across: int, last: int, wide: float, high: float) -> str:
     """The frame, and lines between cells where they are large enough to have some."""
     if last == across:
-        path = f"M0 0h{_n(wide * across)}v{_n(high * rows)}H0z"
+        path = f"M0 0h{px(wide * across)}v{px(high * rows)}H0z"
     else:
         path = (
-            f"M0 0h{_n(wide * across)}v{_n(high * (rows - 1))}h{_n(-wide * (across - last))}v{_n(high)}H0z"
+            f"M0 0h{px(wide * across)}v{px(high * (rows - 1))}h{px(-wide * (across - last))}v{px(high)}H0z"
             if rows > 1
-            else f"M0 0h{_n(wide * last)}v{_n(high)}H0z"
+            else f"M0 0h{px(wide * last)}v{px(high)}H0z"
         )
     lines = ""
     if min(wide, high) >= 5:
-        lines = "".join(f"M{_n(wide * c)} 0v{_n(high * (rows if c <= last else rows - 1))}" for c in range(1, across))
-        lines += "".join(f"M0 {_n(high * r)}h{_n(wide * across)}" for r in range(1, rows))
+        lines = "".join(f"M{px(wide * c)} 0v{px(high * (rows if c <= last else rows - 1))}" for c in range(1, across))
+        lines += "".join(f"M0 {px(high * r)}h{px(wide * across)}" for r in range(1, rows))
         lines = f'<path fill="none" stroke="#000" stroke-opacity=".13" stroke-width=".6" d="{lines}"/>' if lines else ""
     return (
         f'{lines}<path fill="none" class="s-map-line" stroke="{LIGHT["map-line"]}" stroke-width=".8" '
@@ -289,5 +283,5 @@ def _numbers(
         row, column = divmod(index, shown.cells.shape[1])
         color = text_on(_color(levels[row][column]))
         middle, base = x + (column + 0.5) * cell[0], y + (row + 0.5) * cell[1] + size * 0.35
-        texts.append(f'<text x="{_n(middle)}" y="{_n(base)}" fill="{color}">{number(value)}</text>')
-    return f'<g font-family="{FONT}" font-size="{_n(size)}" text-anchor="middle">{"".join(texts)}</g>'
+        texts.append(f'<text x="{px(middle)}" y="{px(base)}" fill="{color}">{number(value)}</text>')
+    return f'<g font-family="{FONT}" font-size="{px(size)}" text-anchor="middle">{"".join(texts)}</g>'

@@ -8,8 +8,9 @@ direction of the text around it is shown as U+FFFD.
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
-__all__ = ["FONT", "clean", "columns", "elide", "escape", "number", "shape_text", "width"]
+__all__ = ["FONT", "clean", "columns", "elide", "escape", "number", "px", "shape_text", "width"]
 
 FONT = "'DejaVu Sans Mono','Menlo','Consolas','Liberation Mono',monospace"
 ADVANCE = 0.6022  # of DejaVu Sans Mono and Menlo, in font sizes; other monospace fonts are not wider
@@ -42,7 +43,7 @@ def clean(text: str) -> str:
     >>> clean("a\\nb\\u202ec\\x00")
     'a b\\ufffdc\\ufffd'
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():  # which no mark of direction is
         return text
     return "".join(map(_clean, text))
 
@@ -87,6 +88,17 @@ def _start(text: str, most: int, reverse: bool = False) -> str:
     return "".join(taken)
 
 
+def px(value: float) -> str:
+    """A length in as few characters as a hundredth of a pixel needs.
+
+    >>> px(12.0), px(0.5), px(-0.001)
+    ('12', '0.5', '0')
+    """
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+@lru_cache(4096)  # symbols, shapes and captions repeat
 def escape(text: str) -> str:
     """A clean text for XML, in elements and in attributes.
 

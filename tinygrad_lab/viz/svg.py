@@ -8,11 +8,11 @@ dark theme. Cards and arrows carry their ids as `data-id` and as class ("n3", "e
 
 from __future__ import annotations
 
-from tinygrad_lab.viz.cards import draw_card, n, paint
+from tinygrad_lab.viz.cards import Card, draw_card, paint
 from tinygrad_lab.viz.layout import Point, Rect
-from tinygrad_lab.viz.metrics import FONT, columns, elide, escape, shape_text, width
+from tinygrad_lab.viz.metrics import FONT, columns, elide, escape, px, shape_text, width
 from tinygrad_lab.viz.palette import dark_rules
-from tinygrad_lab.viz.picture import Picture, PictureEdge
+from tinygrad_lab.viz.picture import ModuleCall, Picture, PictureEdge
 from tinygrad_lab.viz.scene import LABEL, Arranged, arrange
 
 __all__ = ["arrange", "draw"]
@@ -55,8 +55,8 @@ def draw_arranged(arranged: Arranged) -> str:
     high = above + drawing.height + (15 * len(lines) + 6 if lines else 0)
     left = (wide - drawing.width) / 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="tgl" width="{n(wide)}" height="{n(high)}" '
-        f'viewBox="0 0 {n(wide)} {n(high)}" role="graphics-document" aria-label="{escape(title or "graph")}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="tgl" width="{px(wide)}" height="{px(high)}" '
+        f'viewBox="0 0 {px(wide)} {px(high)}" role="graphics-document" aria-label="{escape(title or "graph")}" '
         f'font-family="{FONT}">',
         f"<title>{escape(title or 'graph')}</title><desc>{escape(_description(arranged))}</desc>",
         f"<style>@media (prefers-color-scheme:dark){{{dark_rules()}}}</style>",
@@ -64,27 +64,32 @@ def draw_arranged(arranged: Arranged) -> str:
     ]
     if heading:
         parts.append(f'<text x="14" y="24" font-size="14" font-weight="700" {paint("ink")}>{escape(heading)}</text>')
-    parts.append(f'<g transform="translate({n(left)} {n(above)})">')
-    for call, rect in drawing.clusters.items():
-        parts.append(_cluster(arranged, call, rect))
+    parts.append(f'<g transform="translate({px(left)} {px(above)})">')
+    for name, rect in drawing.clusters.items():
+        parts.append(_cluster(name, rect))
     tagged = {edge.target for edge in picture.edges if edge.ordered and edge.argument.split("[")[0] in NAMELESS}
     for edge in picture.edges:
         parts.append(_edge(arranged, edge, edge.ordered and edge.target in tagged))
+    drawn: dict[str, str] = {}  # a leaf's chips are all the same
     for box, rect in drawing.boxes.items():
-        parts.append(_card(arranged, box, rect))
-    for call, rect in drawing.clusters.items():
-        parts.append(_label(arranged, call, rect))
+        card = arranged.cards[box]
+        if card.node.id not in drawn:
+            drawn[card.node.id] = _card(card)
+        parts.append(f'<g transform="translate({px(rect.x)} {px(rect.y)})" {drawn[card.node.id]}</g>')
+    calls = {call.id: call for call in picture.calls}
+    for name, rect in drawing.clusters.items():
+        parts.append(_label(arranged, calls[name], rect))
     parts.append("</g>")
     base = above + drawing.height + 9
     for line in lines:
-        parts.append(f'<text x="14" y="{n(base)}" font-size="10.5" {paint("muted")}>{escape(line)}</text>')
+        parts.append(f'<text x="14" y="{px(base)}" font-size="10.5" {paint("muted")}>{escape(line)}</text>')
         base += 15
     parts.append("</svg>")
     return "".join(parts)
 
 
-def _card(arranged: Arranged, box: str, rect: Rect) -> str:
-    card = arranged.cards[box]
+def _card(card: Card) -> str:
+    """What follows the place of a card in its group."""
     node = card.node
     words = [KIND.get(node.kind, node.kind), elide(node.symbol, 40), elide(node.name, 200), shape_text(node.shape)]
     words += card.lines + ([f"contains {card.bad}"] if card.bad else [])
@@ -100,24 +105,23 @@ def _card(arranged: Arranged, box: str, rect: Rect) -> str:
     if node.source is not None:
         details.append(f"{node.source.file}:{node.source.number} {node.source.text}")
     return (
-        f'<g class="card {node.kind} {node.id}" data-id="{node.id}" role="img" aria-label="{escape(label)}">'
-        f"<title>{escape(' | '.join(details))}</title>{draw_card(card, rect.x, rect.y)}</g>"
+        f'class="card {node.kind} {node.id}" data-id="{node.id}" role="img" aria-label="{escape(label)}">'
+        f"<title>{escape(' | '.join(details))}</title>{draw_card(card)}"
     )
 
 
-def _cluster(arranged: Arranged, call: str, rect: Rect) -> str:
+def _cluster(call: str, rect: Rect) -> str:
     return (
-        f'<rect data-id="{call}" x="{n(rect.x)}" y="{n(rect.y)}" width="{n(rect.width)}" height="{n(rect.height)}" '
+        f'<rect data-id="{call}" x="{px(rect.x)}" y="{px(rect.y)}" width="{px(rect.width)}" height="{px(rect.height)}" '
         f'rx="7" {paint("cluster", "cluster-line")} stroke-width="1" stroke-dasharray="4 3"/>'
     )
 
 
-def _label(arranged: Arranged, call: str, rect: Rect) -> str:
-    label = elide(arranged.labels[call], max(int((rect.width - 16) / width("x", LABEL)), 4))
-    own = next(one for one in arranged.picture.calls if one.id == call)
+def _label(arranged: Arranged, call: ModuleCall, rect: Rect) -> str:
+    label = elide(arranged.labels[call.id], max(int((rect.width - 16) / width("x", LABEL)), 4))
     return (
-        f'<text x="{n(rect.x + 9)}" y="{n(rect.y + 15)}" font-size="{LABEL}" unicode-bidi="isolate" direction="ltr" '
-        f"{paint('muted')}><title>{escape(elide(own.path, 20_000))} : {escape(elide(own.type, 2_000))}</title>"
+        f'<text x="{px(rect.x + 9)}" y="{px(rect.y + 15)}" font-size="{LABEL}" unicode-bidi="isolate" direction="ltr" '
+        f"{paint('muted')}><title>{escape(elide(call.path, 20_000))} : {escape(elide(call.type, 2_000))}</title>"
         f"{escape(label)}</text>"
     )
 
@@ -149,19 +153,19 @@ def _arrow(points: list[Point]) -> tuple[str, str]:
     back = (x2 - dx * ARROW, y2 - dy * ARROW)
     half = 3.4
     head = (
-        f"M{n(x2)} {n(y2)}L{n(back[0] - dy * half)} {n(back[1] + dx * half)}"
-        f"L{n(back[0] + dy * half)} {n(back[1] - dx * half)}z"
+        f"M{px(x2)} {px(y2)}L{px(back[0] - dy * half)} {px(back[1] + dx * half)}"
+        f"L{px(back[0] + dy * half)} {px(back[1] - dx * half)}z"
     )
-    path = [f"M{n(points[0][0])} {n(points[0][1])}"]
+    path = [f"M{px(points[0][0])} {px(points[0][1])}"]
     for start in range(0, len(points) - 1, 3):
         a, b, c, d = points[start : start + 4]
         if start + 4 == len(points):
             d = end
         straight = (a[0] == b[0] == c[0] == d[0]) or (a[1] == b[1] == c[1] == d[1])
         if straight:
-            path.append(f"L{n(d[0])} {n(d[1])}")
+            path.append(f"L{px(d[0])} {px(d[1])}")
         else:
-            path.append(f"C{n(b[0])} {n(b[1])} {n(c[0])} {n(c[1])} {n(d[0])} {n(d[1])}")
+            path.append(f"C{px(b[0])} {px(b[1])} {px(c[0])} {px(c[1])} {px(d[0])} {px(d[1])}")
     return "".join(path), head
 
 
@@ -175,7 +179,7 @@ def _tag(points: list[Point], place: int) -> str:
         x, y = (x2 - 9, y2 - 4) if x2 > x1 else (x2 + 9, y2 - 4)
         anchor = "middle"
     return (
-        f'<text x="{n(x)}" y="{n(y)}" font-size="9" font-weight="700" text-anchor="{anchor}" {paint("muted")}>'
+        f'<text x="{px(x)}" y="{px(y)}" font-size="9" font-weight="700" text-anchor="{anchor}" {paint("muted")}>'
         f"{place}</text>"
     )
 
@@ -213,4 +217,5 @@ def _description(arranged: Arranged) -> str:
     parameters = sum(node.kind == "parameter" for node in nodes)
     names = [elide(arranged.picture.node(id).name, 60) for id in arranged.picture.outputs[:4]]
     direction = "from top to bottom" if arranged.direction == "TB" else "from left to right"
-    return f"A graph of {ops} operations and {parameters} parameters, {direction}, ending in {', '.join(names) or 'nothing'}."
+    end = ", ".join(names) or "nothing"
+    return f"A graph of {ops} operations and {parameters} parameters, {direction}, ending in {end}."
