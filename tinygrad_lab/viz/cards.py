@@ -203,10 +203,8 @@ def draw_card(card: Card) -> str:
     top = y
     if card.head:
         r, inner = round_by, wide - 2 * round_by
-        parts.append(
-            f'<path {paint(f"{card.role}-head")} d="M{px(x)} {px(y + HEAD)}v{px(r - HEAD)}a{r} {r} 0 0 1 {r} -{r}h{px(inner)}'
-            f'a{r} {r} 0 0 1 {r} {r}v{n(HEAD - r)}z"/>'
-        )
+        shape = f"v{px(r - HEAD)}a{r} {r} 0 0 1 {r} -{r}h{px(inner)}a{r} {r} 0 0 1 {r} {r}v{px(HEAD - r)}z"
+        parts.append(f'<path {paint(f"{card.role}-head")} d="M{px(x)} {px(y + HEAD)}{shape}"/>')
         parts.append(_text(x + PAD, y + 15.5, card.head, 12.5, "on-head", bold=True))
         if card.head_right:
             parts.append(_text(x + wide - PAD, y + 15.2, card.head_right, SMALL, "on-head", end=True, bold=True))
