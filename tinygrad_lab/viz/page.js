@@ -7,249 +7,18 @@ for (const element of canvas.querySelectorAll("[data-id]")) {
   (Object.hasOwn(data.nodes, element.dataset.id) ? cards : edges).set(element.dataset.id, element);
 }
 const answers = new Map(); // "step.question" -> number of the option that was chosen, or -1 for "show me"
-const state = { step: 0, node: null, predict: false, checking: false, timer: null, zoom: 1 };
+const state = { step: 0, node: null, predict: false, checking: false, timer: null, linking: null, zoom: 1 };
 
 // When each value and each gradient is first known: the step that computes it.
 const valueAt = new Map(), gradientAt = new Map();
 steps.forEach((step, i) => {
   if (step.phase === "forward") valueAt.set(step.node, i);
   if (step.phase === "seed") gradientAt.set(step.node, i);
+  if (!gradientAt.has(step.node) && step.phase === "backward") gradientAt.set(step.node, i); // of steps left out
   for (const block of step.blocks ?? []) gradientAt.set(block.node, i);
 });
-
-// Predict mode
-
-/** The questions of a step, in order: [key, question, number of the block it belongs to]. */
-function questions(i) {
-  const step = steps[i], own = (step.questions ?? []).map((question, k) => [`${i}.${k}`, question, 0]);
-  const inBlocks = (step.blocks ?? []).flatMap((block, b) =>
-    block.questions.map((question, k) => [`${i}.${b}.${k}`, question, b]));
-  return [...own, ...inBlocks];
-}
-
-function open(i, block) {
-  return state.predict && questions(i).some(([key, , b]) => (block === undefined || b === block) && !answers.has(key));
-}
-
-function choose(key, question, option) {
-  if (answers.has(key)) return;
-  answers.set(key, option);
-  const right = option >= 0 && question.options[option].right;
-  show();
-  const chosen = question.options[option], answer = question.options.find((each) => each.right);
-  say(option < 0 ? `The answer is ${answer.text}.` : right ? "Right." : `No: ${chosen.why}. It is ${answer.text}.`);
-  focusQuestion();
-}
-
-function focusQuestion() {
-  const button = $("step").querySelector(".question button:not(:disabled)");
-  if (button) button.focus();
-  else $("panel").focus();
-}
-
-function questionBox([key, question]) {
-  const chosen = answers.get(key), done = chosen !== undefined;
-  const options = question.options.map((option, k) => make("button", {
-    class: done && option.right ? "right" : done && k === chosen ? "wrong" : null,
-    disabled: done, onclick: () => choose(key, question, k),
-  }, make("kbd", { text: String(k + 1) }), option.text));
-  const box = make("div", { class: "question" }, make("p", { text: question.ask }), make("div", { class: "options" }, ...options));
-  if (done) {
-    const answer = question.options.find((option) => option.right);
-    const right = chosen >= 0 && question.options[chosen].right;
-    const start = right ? "✓ Right" : chosen < 0 ? `It is ${answer.text}` : `✗ You chose ${question.options[chosen].text}`;
-    const why = right || chosen < 0 ? answer.why : question.options[chosen].why;
-    box.append(make("p", { class: "feedback", text: why ? `${start}: ${why}.` : `${start}.` }));
-  }
-  return box;
-}
-
-function asked(i, block) {
-  if (!state.predict) return [];
-  return questions(i).filter(([, , b]) => b === block).map(questionBox);
-}
-
-// The step
-
-function name(id) {
-  return data.nodes[id].name;
-}
-
-function equation(parts, hidden, places) {
-  return make("div", { class: "equation" }, ...parts.map((each) =>
-    typeof each === "string" ? sign(each) : figure(each.array, each.label, hidden && each.result, places)));
-}
-
-/** Decimals that suit all of some arrays, so that a sum of them can be followed. */
-function shared(indices) {
-  const arrays = indices.map((index) => data.arrays[index]).filter((array) => array?.values !== undefined);
-  return arrays.length ? Math.min(4, Math.max(...arrays.map((array) => decimals(largest(values(array.values)))))) : undefined;
-}
-
-/** input, input → output, with the op between or before them. */
-function forwardParts(step) {
-  const result = { array: step.value, label: name(step.node), result: true };
-  if (step.parts?.length > 1) return [...step.parts, "=", result];
-  const infix = /^[^\w\s|]+$/.test(step.symbol) && step.operands.length === 2;
-  const parts = infix ? [] : [step.symbol, "("];
-  step.operands.forEach((operand, k) => {
-    if (k) parts.push(infix ? step.symbol : ",");
-    parts.push({ array: data.nodes[operand.node].value, label: name(operand.node) });
-  });
-  if (!infix) parts.push(")");
-  return [...parts, "=", result];
-}
-
-function ruleLine(formula) {
-  return formula ? make("div", { class: "rule" }, math(formula)) : null;
-}
-
-function forwardBlock(step, i) {
-  const hidden = open(i, 0);
-  return make("div", { class: "block" }, ...asked(i, 0), ruleLine(step.math),
-    equation(forwardParts(step), hidden));
-}
-
-function seedBlock(step, i) {
-  return make("div", { class: "block" }, ...asked(i, 0),
-    equation([`∂${name(step.node)} / ∂${name(step.node)}`, "=",
-      { array: step.cotangent, label: `gradient of ${name(step.node)}`, result: true }], open(i, 0)));
-}
-
-function copies(block, hidden) {
-  return make("div", { class: "note" },
-    make("h3", { text: `${name(block.node)} was copied ${block.copies} times going forward, so its gradients are summed` }),
-    equation(["Σ", { array: block.raw, label: "one gradient for each copy" }, "=",
-      { array: block.value, label: "summed over the copies", result: true }], hidden));
-}
-
-function accumulation(block, hidden) {
-  const places = shared([block.before, block.value, block.after]);
-  return make("div", { class: "note" },
-    make("h3", { text: `${name(block.node)} is used more than once, so its gradients add up` }),
-    equation([{ array: block.before, label: "before" }, "+",
-      { array: block.value, label: "contribution", result: true }, "=",
-      { array: block.after, label: block.last ? ".grad now" : ".grad so far", result: true }], hidden, places));
-}
-
-function leafNote(block) {
-  const text = block.last
-    ? "Leaf: this is the gradient that the optimizer will use."
-    : "Leaf, but not finished: it is used in more places, whose contributions will be added.";
-  return make("p", { class: "note", text });
-}
-
-function checkTable(block) {
-  if (!block.checks) return make("p", { class: "shapes", text: "Too large to check here." });
-  const rows = block.checks.map((check) => make("tr", {}, make("td", { text: name(block.node) + check.at }),
-    make("td", { text: check.rule }), make("td", { text: check.slope }),
-    make("td", { class: check.agrees ? "yes" : "no", text: check.agrees ? "✓ agree" : "✗ differ: a kink, or too few digits" })));
-  return make("table", { class: "check" }, make("thead", {}, make("tr", {}, ...["element", "this rule", "finite difference", ""]
-    .map((text) => make("th", { text })))), make("tbody", {}, ...rows));
-}
-
-function backwardBlock(step, block, b, i) {
-  const hidden = open(i, b), label = `∂L/∂${name(block.node)}`;
-  const raw = block.raw === undefined ? block.value : block.raw;
-  const parts = block.parts?.length ? block.parts : [{ array: step.cotangent, label: `∂L/∂${name(step.node)}` }, "→"];
-  const result = block.before === undefined && block.raw === undefined ? label : "contribution";
-  const box = make("div", { class: "block" }, ...asked(i, b), ruleLine(block.math));
-  const onlyCopied = block.raw !== undefined && parts.length === 1 && parts[0].array === raw; // the sum says it all
-  if (!onlyCopied) {
-    box.append(equation([...parts, block.parts?.length ? "=" : "", { array: raw, label: result, result: true }], hidden));
-  }
-  if (block.raw !== undefined) box.append(copies(block, hidden));
-  if (block.before !== undefined) box.append(accumulation(block, hidden));
-  if (block.leaf) box.append(leafNote(block));
-  if (state.checking && !hidden) box.append(checkTable(block));
-  return box;
-}
-
-/** Whether some array of this step is shown in slices. */
-function hasSlices(step) {
-  const used = [step.value, step.cotangent, ...(step.operands ?? []).map((operand) => data.nodes[operand.node].value),
-    ...(step.blocks ?? []).map((block) => block.value)];
-  return used.some((index) => data.arrays[index]?.slices?.length > 1);
-}
-
-function tools(step) {
-  const row = make("div", { class: "tools" });
-  if (hasSlices(step)) {
-    row.append("Slices of large arrays:", ...["beginning", "middle", "end"].map((text, k) => make("button", {
-      text, "aria-pressed": String(part === k), onclick: () => { part = k; show(); },
-    })));
-  }
-  if (step.phase === "backward") {
-    row.append(make("button", { id: "check", "aria-pressed": String(state.checking), title: "Finite differences (c)",
-      text: "Check with finite differences", onclick: check }));
-  }
-  return row.childNodes.length ? row : null;
-}
-
-function check() {
-  state.checking = !state.checking;
-  show();
-  $("check")?.focus();
-}
-
-function stepBody(i) {
-  const step = steps[i], node = data.nodes[step.node], body = [];
-  body.push(make("h2", { text: step.title }), make("p", { class: "why", text: step.why }));
-  if (node.code) body.push(make("p", { class: "code" }, make("b", { text: node.line }), node.code));
-  body.push(tools(step));
-  if (step.phase === "forward") body.push(forwardBlock(step, i));
-  if (step.phase === "seed") body.push(seedBlock(step, i));
-  (step.blocks ?? []).forEach((block, b) => body.push(backwardBlock(step, block, b, i)));
-  if (step.skipped?.length && !open(i, 0)) {
-    body.push(make("ul", { class: "skipped" }, ...step.skipped.map((each) =>
-      make("li", { text: `${each.name} gets no gradient: ${each.why}.` }))));
-  }
-  if (step.mistake && !open(i)) body.push(make("p", { class: "why", text: `Often got wrong: ${step.mistake}.` }));
-  return body.filter((element) => element !== null);
-}
-
-// Details of a card
-
-function links(ids) {
-  return ids.map((id) => make("button", { text: name(id), onclick: () => select(id, true) }));
-}
-
-function details() {
-  const box = $("details"), node = data.nodes[state.node];
-  box.hidden = !node;
-  if (!node) return;
-  const list = make("dl"), kinds = { op: "op", loss: "loss", parameter: "parameter", input: "data", target: "labels",
-    constant: "constant", fold: "several ops" };
-  const row = (term, ...content) => content.length && list.append(make("dt", { text: term }), make("dd", {}, ...content));
-  row("kind", node.frozen ? "frozen parameter" : kinds[node.kind] ?? node.kind, node.op ? ` ${node.op}` : "");
-  if (node.shape) row("shape", `${node.shape} ${node.type}`);
-  if (node.where) row("in", node.where);
-  if (node.note) row("note", node.note);
-  if (node.code) row("line", `${node.line}  ${node.code}`);
-  row("made by", ...links(node.from));
-  row("used by", ...links([...new Set(node.to)]));
-  if (node.saved?.length) row("saved for backward", node.saved.join(", "));
-  const arrays = make("div", { class: "arrays" });
-  if (node.value !== null && knows(valueAt, state.node)) arrays.append(portrait(node.value, "value"));
-  if (node.gradient !== null && knows(gradientAt, state.node)) arrays.append(portrait(node.gradient, "gradient"));
-  else if (node.gradient !== null) arrays.append(make("p", { class: "shapes", text: "The gradient is not complete yet." }));
-  else arrays.append(make("p", { class: "shapes", text: "No gradient: none is needed." }));
-  box.replaceChildren(make("div", { class: "head" }, make("h2", { text: node.name }),
-    make("button", { text: "Close", title: "Escape", onclick: () => select(null) })), list, arrays);
-}
-
-/** Whether what `when` lists for a node has been computed by now, and may be seen. */
-function knows(when, id) {
-  const at = when.get(id);
-  return at === undefined || at < state.step || (at === state.step && !open(state.step));
-}
-
-function select(id, focus = false) {
-  const before = state.node;
-  state.node = Object.hasOwn(data.nodes, id ?? "") ? id : null;
-  show();
-  if (state.node && focus) $("details").scrollIntoView({ block: "nearest" });
-  if (!state.node && before && cards.has(before)) cards.get(before).focus({ preventScroll: true });
+for (const [id, node] of Object.entries(data.nodes)) {
+  if (node.gradient !== null && !gradientAt.has(id)) gradientAt.set(id, last);
 }
 
 // The graph
@@ -265,8 +34,8 @@ function drawGraph() {
   });
   const touched = new Set((step.blocks ?? []).map((block) => block.node));
   for (const [id, card] of cards) {
-    const fold = data.nodes[id].kind === "fold";
-    card.classList.toggle("future", !reached.has(id) && !(fold && backward));
+    const fold = data.nodes[id].after; // how many steps come before the ones that are left out
+    card.classList.toggle("future", fold === undefined ? !reached.has(id) : state.step < fold);
     card.classList.toggle("active", id === step.node || touched.has(id));
     card.classList.toggle("working", id === step.node);
     card.classList.toggle("chosen", id === state.node);
@@ -285,14 +54,14 @@ function drawGraph() {
   reveal(cards.get(step.node));
 }
 
-function reveal(card) {
+function reveal(card, behavior = "auto") {
   if (!card) return;
   const box = card.getBoundingClientRect(), frame = canvas.getBoundingClientRect(), margin = 60;
   const outside = box.top < frame.top + margin || box.bottom > frame.bottom - margin ||
     box.left < frame.left + 10 || box.right > frame.right - 10;
   if (!outside) return;
-  canvas.scrollTo(canvas.scrollLeft + box.left + box.width / 2 - frame.left - frame.width / 2,
-    canvas.scrollTop + box.top + box.height / 2 - frame.top - frame.height / 2);
+  canvas.scrollTo({ behavior, left: canvas.scrollLeft + box.left + box.width / 2 - frame.left - frame.width / 2,
+    top: canvas.scrollTop + box.top + box.height / 2 - frame.top - frame.height / 2 });
 }
 
 const drawing = canvas.querySelector("svg"), natural = drawing.viewBox.baseVal;
@@ -301,7 +70,7 @@ function zoom(factor) {
   state.zoom = factor === null ? Math.min(1.25, fit) : Math.min(4, Math.max(0.05, state.zoom * factor));
   drawing.setAttribute("width", natural.width * state.zoom);
   drawing.setAttribute("height", natural.height * state.zoom);
-  reveal(cards.get(steps[state.step].node));
+  reveal(cards.get(steps[state.step].node), "instant");
 }
 
 // Everything
@@ -328,6 +97,11 @@ function show() {
   $("step").replaceChildren(...stepBody(state.step));
   details();
   drawGraph();
+  clearTimeout(state.linking); // browsers refuse hundreds of changes in a row
+  state.linking = setTimeout(updateLink, 150);
+}
+
+function updateLink() {
   const link = `#s=${state.step + 1}${state.node ? `&n=${state.node}` : ""}${state.predict ? "&q" : ""}`;
   try { if (location.hash !== link) history.replaceState(null, "", link); } catch { /* in a notebook's frame */ }
 }

@@ -53,9 +53,13 @@ function shown(x, precision = 3) {
   return text.replaceAll("-", "−");
 }
 
-/** Decimals with which the largest of some numbers has three digits. */
-function decimals(scale) {
-  return scale > 0 ? Math.min(9, Math.max(0, 2 - Math.floor(Math.log10(scale)))) : 2;
+/** Decimals with which the largest of some numbers has three digits, or fewer if they suffice for all. */
+function decimals(numbers) {
+  const scale = largest(numbers);
+  let places = scale > 0 ? Math.min(9, Math.max(0, 2 - Math.floor(Math.log10(scale)))) : 0;
+  const exact = (x) => !Number.isFinite(x) || Math.abs(Number(x.toFixed(places - 1)) - x) < 1e-9 * scale;
+  while (places > 0 && numbers.every(exact)) places -= 1;
+  return places;
 }
 
 /** A number in a grid, with as many decimals as its neighbours. */
@@ -116,7 +120,7 @@ function largest(numbers) {
 /** All numbers of a small array. */
 function grid(array, places) {
   const numbers = values(array.values), dims = array.shape, scale = largest(numbers);
-  places ??= decimals(scale);
+  places ??= decimals(numbers);
   const wraps = dims.length < 2;
   const columns = wraps ? Math.min(Math.max(numbers.length, 1), 10) : Math.max(dims[dims.length - 1], 1);
   const rows = wraps ? Infinity : dims[dims.length - 2];

@@ -170,6 +170,9 @@ def _given(
         value = values.get(operand)
         if value is not None and value.shape == shape:
             said.append(f"{names[operand]}{at} = {shown(value[index])}")
+    y = values.get(turn.step)
+    if y is not None and "y" in turn.step.op.needs.get(part.argument, ()):
+        said.append(f"{names[turn.step]}{at} = {shown(y[index])}")
     if part.before is not None:
         said.append(f"{shown(part.before[index])} there already")
     return f"With {', '.join(said)}: "

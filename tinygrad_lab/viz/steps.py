@@ -1,7 +1,7 @@
 """A page that steps through backpropagation: `viz.step(loss)` and what it returns.
 
 What this file lets you do: record a loss and save its steps as one HTML file that works offline, as JSON, or as text,
-and show them in a notebook. The page is `page.html`, `page.css`, `page_parts.js` and `page.js` beside this file, the
+and show them in a notebook. The page is `page.html`, `page.css` and the `.js` files beside this one, the
 graph in it `viz.svg`'s, its data `viz.story`'s.
 """
 
@@ -81,7 +81,8 @@ class Steps:
 
     def html(self) -> str:
         """The page: one file that needs no network."""
-        css, script = _file("page.css"), _file("page_parts.js") + _file("page.js")
+        css = _file("page.css")
+        script = "".join(map(_file, ("page_parts.js", "page_steps.js", "page.js")))
         css += dark_rules('[data-theme="dark"] .tgl')
         drawing = svg.draw(replace(self.picture, title="", remarks=[]), direction="TB", values=True)
         drawing = re.sub(r"<style>.*?</style>", "", drawing, count=1)  # the page's theme can be chosen

@@ -94,7 +94,12 @@ class _Teller:
         steps.append(self._seed())
         steps += [self._backward(turn, found) for turn in turns]
         picture = self._drawn()
-        nodes = {node.id: self._node(node) for node in picture.nodes}
+        told = {use["node"] for step in steps for use in (step, *step.get("operands", ()), *step.get("blocks", ()))}
+        drawn = {node.id for node in picture.nodes}
+        listed = [*picture.nodes, *(node for node in self.picture.nodes if node.id in told - drawn)]
+        nodes = {node.id: self._node(node, told | drawn) for node in listed}
+        if "rest" in nodes:
+            nodes["rest"]["after"] = next(i for i, step in enumerate(self.recording.forward) if step not in shown_ops)
         self._about_leaves()
         data: Data = {
             "title": self.title,
@@ -128,13 +133,12 @@ class _Teller:
             contents=tuple(sorted(hidden, key=lambda id: int(id[1:]))),
             note="not shown step by step",
         )
-        nodes: list[PictureNode] = []
-        for node in self.picture.nodes:
-            if node.id in hidden:
-                if fold not in nodes:
-                    nodes.append(fold)
-            elif node.id in wanted:
-                nodes.append(node)
+        first = fold.contents[0]
+        nodes = [
+            fold if node.id == first else node
+            for node in self.picture.nodes
+            if node.id == first or (node.id in wanted and node.id not in hidden)
+        ]
         present = {node.id for node in nodes}
         edges: dict[tuple[str, str, str], PictureEdge] = {}
         for edge in self.picture.edges:
@@ -150,7 +154,9 @@ class _Teller:
             node.call = None
         return Picture(self.title, nodes, list(edges.values()), [], self.picture.outputs, self.picture.remarks)
 
-    def _node(self, node: PictureNode) -> Data:
+    def _node(self, node: PictureNode, known: set[str]) -> Data:
+        before = [edge.source for edge in self.operands.get(node.id, ())]
+        after = [edge.target for edge in self.picture.edges if edge.source == node.id]
         data: Data = {
             "name": node.name,
             "kind": node.kind,
@@ -159,8 +165,8 @@ class _Teller:
             "type": node.dtype,
             "value": self.table.add(node.value),
             "gradient": self.table.add(node.gradient),
-            "from": [edge.source for edge in self.operands.get(node.id, ())],
-            "to": [edge.target for edge in self.picture.edges if edge.source == node.id],
+            "from": [id if id in known else "rest" for id in before],
+            "to": [id if id in known else "rest" for id in dict.fromkeys(after)],
             "where": self._where(node),
             "note": node.note,
         }
