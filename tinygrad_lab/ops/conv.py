@@ -96,10 +96,10 @@ def _chunks(images, w, groups):
         ),
         "bias": lambda g: sum_(g, (*range(len(g.shape) - 3), -2, -1)),
     },
-    formula=r"Y_{opq} = b_o + \textstyle\sum_{cij} W_{ocij}\, X_{c,\,ps+i,\,qs+j}",
+    formula=r"Y_{opq} = b_o + \textstyle\sum_{cij} W_{ocij}\, X_{c,\,sp+di-r,\,sq+dj-r}",
     vjp_formula={
-        "input": r"\bar X_{c,\,ps+i,\,qs+j} \mathrel{+}= \textstyle\sum_{o} W_{ocij}\, \bar Y_{opq}",
-        "weight": r"\bar W_{ocij} = \textstyle\sum_{npq} \bar Y_{nopq}\, X_{nc,\,ps+i,\,qs+j}",
+        "input": r"\bar X_{c,\,sp+di-r,\,sq+dj-r} \mathrel{+}= \textstyle\sum_{o} W_{ocij}\, \bar Y_{opq}",
+        "weight": r"\bar W_{ocij} = \textstyle\sum_{npq} \bar Y_{nopq}\, X_{nc,\,sp+di-r,\,sq+dj-r}",
         "bias": r"\bar b_o = \textstyle\sum_{npq} \bar Y_{nopq}",
     },
     samples=[
@@ -149,10 +149,10 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
             grad, g, weight_shape, stride, padding, dilation, groups
         ),
     },
-    formula=r"Y_{c,\,ps+i,\,qs+j} \mathrel{+}= \textstyle\sum_{o} W_{ocij}\, A_{opq}",
+    formula=r"Y_{c,\,sp+di-r,\,sq+dj-r} \mathrel{+}= \textstyle\sum_{o} W_{ocij}\, A_{opq}",
     vjp_formula={
-        "grad": r"\bar A_{opq} = \textstyle\sum_{cij} W_{ocij}\, \bar Y_{c,\,ps+i,\,qs+j}",
-        "weight": r"\bar W_{ocij} = \textstyle\sum_{npq} A_{nopq}\, \bar Y_{nc,\,ps+i,\,qs+j}",
+        "grad": r"\bar A_{opq} = \textstyle\sum_{cij} W_{ocij}\, \bar Y_{c,\,sp+di-r,\,sq+dj-r}",
+        "weight": r"\bar W_{ocij} = \textstyle\sum_{npq} A_{nopq}\, \bar Y_{nc,\,sp+di-r,\,sq+dj-r}",
     },
     samples=[
         Sample(normal(2, 3, 3, 3), normal(3, 2, 3, 3), (2, 2, 5, 6), 2, 1),
@@ -183,10 +183,10 @@ def conv2d_input(grad, weight, shape, stride=1, padding=0, dilation=1, groups=1)
             grad, g, input_shape, stride, padding, dilation, groups
         ),
     },
-    formula=r"Y_{ocij} = \textstyle\sum_{npq} A_{nopq}\, X_{nc,\,ps+i,\,qs+j}",
+    formula=r"Y_{ocij} = \textstyle\sum_{npq} A_{nopq}\, X_{nc,\,sp+di-r,\,sq+dj-r}",
     vjp_formula={
-        "grad": r"\bar A_{nopq} = \textstyle\sum_{cij} \bar Y_{ocij}\, X_{nc,\,ps+i,\,qs+j}",
-        "input": r"\bar X_{nc,\,ps+i,\,qs+j} \mathrel{+}= \textstyle\sum_{o} \bar Y_{ocij}\, A_{nopq}",
+        "grad": r"\bar A_{nopq} = \textstyle\sum_{cij} \bar Y_{ocij}\, X_{nc,\,sp+di-r,\,sq+dj-r}",
+        "input": r"\bar X_{nc,\,sp+di-r,\,sq+dj-r} \mathrel{+}= \textstyle\sum_{o} \bar Y_{ocij}\, A_{nopq}",
     },
     samples=[
         Sample(normal(2, 3, 3, 3), normal(2, 2, 5, 6), (3, 2, 3, 3), 2, 1),
@@ -216,7 +216,7 @@ def single(name, argument, value):
 
 
 @composition(
-    formula=r"Y_{op} = b_o + \textstyle\sum_{ci} W_{oci}\, X_{c,\,ps+i}",
+    formula=r"Y_{op} = b_o + \textstyle\sum_{ci} W_{oci}\, X_{c,\,sp+di-r}",
     samples=[
         Sample(normal(2, 3, 6), normal(2, 3, 3), normal(2)),
         Sample(normal(2, 2, 7), normal(4, 1, 3), normal(4), 2, 1, 2, 2),

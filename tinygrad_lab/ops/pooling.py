@@ -42,9 +42,10 @@ def _windows(name, shape, kernel_size, stride, padding, dilation, ceil_mode):
             g, which, input_shape, kernel_size, stride, padding, dilation, ceil_mode
         )
     },
-    formula=r"y_{pq} = \max_{ij} a_{ps+i,\,qs+j}",
+    formula=r"y_{pq} = \max_{ij} a_{sp+di-r,\,sq+dj-r}",
     vjp_formula={
-        "input": r"\bar a_{ps+i^*,\,qs+j^*} \mathrel{+}= \bar y_{pq},\; (i^*, j^*) = \arg\max_{ij} a_{ps+i,\,qs+j}"
+        "input": r"\bar a_{sp+di^*-r,\,sq+dj^*-r} \mathrel{+}= \bar y_{pq},\;"
+        r" (i^*, j^*) = \arg\max_{ij} a_{sp+di-r,\,sq+dj-r}"
     },
     samples=[
         Sample(distinct(2, 2, 4, 6), 2),
@@ -97,8 +98,8 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
             g, which, kernel_size, stride, padding, dilation, ceil_mode
         )
     },
-    formula=r"y_{ps+i^*,\,qs+j^*} \mathrel{+}= a_{pq}",
-    vjp_formula={"grad": r"\bar a_{pq} = \bar y_{ps+i^*,\,qs+j^*}"},
+    formula=r"y_{sp+di^*-r,\,sq+dj^*-r} \mathrel{+}= a_{pq}",
+    vjp_formula={"grad": r"\bar a_{pq} = \bar y_{sp+di^*-r,\,sq+dj^*-r}"},
     samples=[
         Sample(normal(2, 2, 2, 3), integers(2, 2, 2, 3, high=4), (2, 2, 4, 6), 2),
         Sample(normal(1, 2, 2), integers(1, 2, 2, high=9), (1, 5, 5), 3, 2),
@@ -125,8 +126,8 @@ def place_max(grad, which, shape, kernel_size, stride=None, padding=0, dilation=
             g, which, input_shape, kernel_size, stride, padding, dilation, ceil_mode
         )
     },
-    formula=r"y_{pq} = a_{ps+i^*,\,qs+j^*}",
-    vjp_formula={"input": r"\bar a_{ps+i^*,\,qs+j^*} \mathrel{+}= \bar y_{pq}"},
+    formula=r"y_{pq} = a_{sp+di^*-r,\,sq+dj^*-r}",
+    vjp_formula={"input": r"\bar a_{sp+di^*-r,\,sq+dj^*-r} \mathrel{+}= \bar y_{pq}"},
     samples=[
         Sample(normal(2, 2, 4, 6), integers(2, 2, 2, 3, high=4), 2),
         Sample(normal(1, 5, 5), integers(1, 2, 2, high=9), 3, 2),
@@ -153,8 +154,8 @@ def max_at(input, which, kernel_size, stride=None, padding=0, dilation=1, ceil_m
             g, input_shape, kernel_size, stride, padding, ceil_mode
         )
     },
-    formula=r"y_{pq} = \textstyle\sum_{ij} a_{ps+i,\,qs+j}",
-    vjp_formula={"input": r"\bar a_{ps+i,\,qs+j} \mathrel{+}= \bar y_{pq}"},
+    formula=r"y_{pq} = \textstyle\sum_{ij} a_{sp+i-r,\,sq+j-r}",
+    vjp_formula={"input": r"\bar a_{sp+i-r,\,sq+j-r} \mathrel{+}= \bar y_{pq}"},
     samples=[Sample(normal(2, 2, 4, 6), 2), Sample(normal(1, 5, 6), (3, 2), (2, 1), (1, 1), True)],
     faces="",
 )
@@ -173,8 +174,8 @@ def window_sum(input, kernel_size, stride=None, padding=0, ceil_mode=False):
             g, kernel_size, stride, padding, ceil_mode
         ),
     },
-    formula=r"y_{ps+i,\,qs+j} \mathrel{+}= a_{pq}",
-    vjp_formula={"grad": r"\bar a_{pq} = \textstyle\sum_{ij} \bar y_{ps+i,\,qs+j}"},
+    formula=r"y_{sp+i-r,\,sq+j-r} \mathrel{+}= a_{pq}",
+    vjp_formula={"grad": r"\bar a_{pq} = \textstyle\sum_{ij} \bar y_{sp+i-r,\,sq+j-r}"},
     samples=[
         Sample(normal(2, 2, 2, 3), (2, 2, 4, 6), 2),
         Sample(normal(1, 3, 7), (1, 5, 6), (3, 2), (2, 1), (1, 1), True),
@@ -198,7 +199,7 @@ def _counted(size, count, kernel, stride, padding, include_padding):
 
 
 @composition(
-    formula=r"y_{pq} = \tfrac{1}{k^2}\textstyle\sum_{ij} a_{ps+i,\,qs+j}",
+    formula=r"y_{pq} = \tfrac{1}{k^2}\textstyle\sum_{ij} a_{sp+i-r,\,sq+j-r}",
     samples=[
         Sample(normal(2, 2, 4, 6), 2),
         Sample(normal(1, 2, 5, 5), 3, 2, 1),
@@ -319,7 +320,7 @@ def _along(name, kernel_size, stride, padding):
 
 
 @composition(
-    formula=r"y_{p} = \max_{i} a_{ps+i}",
+    formula=r"y_{p} = \max_{i} a_{sp+di-r}",
     samples=[Sample(distinct(2, 2, 6), 2), Sample(distinct(2, 7), 3, 2, 1, ceil_mode=True)],
     faces="torch functional",
 )
@@ -340,7 +341,7 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 
 @composition(
-    formula=r"y_{p} = \tfrac{1}{k}\textstyle\sum_{i} a_{ps+i}",
+    formula=r"y_{p} = \tfrac{1}{k}\textstyle\sum_{i} a_{sp+i-r}",
     samples=[Sample(normal(2, 2, 6), 2), Sample(normal(2, 7), 3, 2, 1, True, False)],
     faces="torch functional",
 )

@@ -231,6 +231,16 @@ def _softplus(made: Any, values: Mapping[str, Any]) -> None:
     made.functions["sigma"] = lambda z: np.where(x * beta > threshold, 1, FUNCTIONS["sigma"](z))
 
 
+def _windows(made: Any, values: Mapping[str, Any]) -> None:
+    """Stride, dilation and padding as numbers where they are the same in all dimensions; else their letters stay."""
+    stride = values.get("stride")
+    options = {"s": values.get("kernel_size") if stride is None else stride}
+    options |= {"d": values.get("dilation", 1), "r": values.get("padding", 0)}
+    for letter, option in options.items():
+        sizes = {*option} if isinstance(option, (tuple, list)) else {option}
+        made.values[letter] = next(iter(sizes)) if len(sizes) == 1 and not isinstance(option, str) else None
+
+
 BY_OP: list[tuple[str, Callable[[Any, Mapping[str, Any]], None]]] = [
     ("matmul product", _matmul),
     ("linear", _linear),
@@ -250,4 +260,5 @@ BY_OP: list[tuple[str, Callable[[Any, Mapping[str, Any]], None]]] = [
     ("softplus", _softplus),
     ("repeat", _repeat),
     ("nan_to_num", _replacements),
+    ("conv2d conv2d_input conv2d_weight max_pool2d max_at place_max window_sum window_spread", _windows),
 ]

@@ -112,6 +112,8 @@ class _Substitution:
             return tree.top
         if isinstance(tree, f.Terms) and len(tree.terms) > 1 and all(isinstance(t, f.Number) for _, t in tree.terms):
             return number(evaluate(tree, {}))  # 2 - 1, where the formula has p - 1
+        if isinstance(tree, f.Terms):
+            return _plain_terms(tree)
         if isinstance(tree, f.Fence) and tree.kind == "paren" and isinstance(tree.items[0], f.Number):
             return tree.items[0]
         if isinstance(tree, f.Power) and tree.exponent == one:
@@ -122,8 +124,28 @@ class _Substitution:
                 if not kept or kept[0][0] == "/":
                     kept.insert(0, ("", one))  # what is left of 1 / x
                 kept[0] = ("", kept[0][1])
-                return kept[0][1] if len(kept) == 1 else f.Product(tuple(kept))
+                tree = f.Product(tuple(kept))
+            first = tree.factors[0][1]
+            if isinstance(first, f.Terms) and len(first.terms) == 1:  # (-2) x is -(2 x)
+                positive = f.Product((("", first.terms[0][1]), *tree.factors[1:]))
+                return f.Terms((("-", self.simplified(positive)),))
+            return tree if len(tree.factors) > 1 else first
         return tree
+
+
+def _plain_terms(tree: f.Terms) -> f.Tree:
+    """Without terms 0, and + (-x) as - x."""
+    kept: list[tuple[str, f.Tree]] = []
+    for how, term in tree.terms:
+        if isinstance(term, f.Terms) and len(term.terms) == 1 and how in ("", "+", "-"):
+            how, term = "+" if how == "-" else "-", term.terms[0][1]
+        if term != f.Number("0") or how not in ("", "+", "-"):
+            kept.append((how, term))
+    if not kept:
+        return f.Number("0")
+    first, term = kept[0]
+    kept[0] = ("" if first == "+" else first, term)
+    return f.Terms(tuple(kept)) if len(kept) > 1 or kept[0][0] else term
 
 
 def number(value: Any) -> f.Tree:

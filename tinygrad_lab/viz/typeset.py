@@ -192,9 +192,8 @@ class _MathML(Writer):
         return f'<mover accent="true">{body}<mo>{mark}</mo></mover>'
 
     def name(self, name: str) -> str:
-        if len(name) == 1:
-            return f"<mi>{html.escape(name)}</mi>"
-        return f"<mtext>{html.escape(shown(name))}</mtext>"
+        tag = "mi" if len(name) == 1 else "mtext"
+        return f"<{tag}>{html.escape(shown(name))}</{tag}>"
 
     def digits(self, digits: str) -> str:
         return f"<mn>{digits}</mn>"
