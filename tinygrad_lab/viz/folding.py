@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from tinygrad_lab.viz.picture import ModuleCall, Picture, PictureEdge, PictureNode
+from tinygrad_lab.viz.words import counted
 
 __all__ = ["fold"]
 
@@ -71,7 +72,7 @@ def fold(picture: Picture, depth: int | None = None, max_cards: int = 150) -> Pi
         units = _long_chains(units, outputs, max_cards)
         units = _pieces(units, outputs, max_cards)
         remarks.append(f"{len(ops)} ops summarised in {len(units)} cards: more than max_cards={max_cards}")
-    if all(unit.open for unit in units):
+    if all(unit.open and unit.parent == unit.members[0].call for unit in units):
         return picture if not remarks else replace(picture, remarks=remarks)
     return _build(picture, units, chains, remarks)
 
@@ -104,7 +105,7 @@ def _at_depth(ops: list[PictureNode], chains: _Chains, depth: int) -> list[_Unit
     for unit in units:
         call = unit.call
         if call is not None and len(unit.members) == 1 and not call.parameters:
-            unit.call, unit.parent = None, unit.members[0].call
+            unit.call = None
         last = unit.members[-1]
         unit.kind = (last.symbol if unit.call is None else unit.call.type, len(unit.members), last.shape, last.dtype)
         unit.symbol = last.symbol if unit.call is None else unit.call.type
@@ -226,7 +227,7 @@ def _build(picture: Picture, units: list[_Unit], chains: _Chains, remarks: list[
     used_outside = _used_outside(picture, units)
     for unit in units:
         if unit.open:
-            node = replace(unit.members[0])
+            node = replace(unit.members[0], call=unit.parent)
         else:
             node = _fold_node(unit, f"f{len(after)}", used_outside, chains)
             after[unit.members[-1].id] = node
@@ -290,7 +291,7 @@ def _fold_node(unit: _Unit, id: str, outside: set[str], chains: _Chains) -> Pict
     else:
         calls = [chain[0] for node in unit.members if (chain := chains.of(node)) and unit.parent is None]
     parameters = sum({call.path: call.parameters for call in calls}.values())
-    note = _counted(parameters, "parameter") if parameters else _counted(len(unit.members), "op")
+    note = counted(parameters, "parameter") if parameters else counted(len(unit.members), "op")
     return replace(
         output,
         id=id,
@@ -305,10 +306,6 @@ def _fold_node(unit: _Unit, id: str, outside: set[str], chains: _Chains) -> Pict
         repeats=unit.repeats,
         note=note,
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _is_hidden(leaf: PictureNode, users: list[PictureNode]) -> bool:

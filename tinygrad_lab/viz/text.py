@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_lab.viz.picture import Picture, PictureEdge, PictureNode
-from tinygrad_lab.viz.words import brief, clean, shape_words
+from tinygrad_lab.viz.words import brief, clean, counted, shape_words
 
 __all__ = ["expression", "to_text"]
 
@@ -38,9 +38,9 @@ _LEAVES = ("input", "target", "parameter", "constant")
 def _heading(picture: Picture, leaves: list[PictureNode], ops: list[PictureNode]) -> str:
     parameters = [node for node in leaves if node.kind == "parameter"]
     count = sum(_size(node) for node in parameters)
-    parts = [f"{len(ops):,} {'step' if len(ops) == 1 else 'steps'}"]
+    parts = [counted(len(ops), "step")]
     if parameters:
-        parts.append(f"{len(parameters):,} parameter{'s' if len(parameters) > 1 else ''} with {count:,} numbers")
+        parts.append(f"{counted(len(parameters), 'parameter')} with {counted(count, 'number')}")
     title = clean(picture.title) if picture.title else "graph"
     return f"{title}: {', '.join(parts)}"
 
@@ -83,7 +83,7 @@ def _grouped(
         for level in range(shared, len(chain)):
             opened = by_id[chain[level]]
             title = clean(opened.path) + (f": {clean(opened.type)}" if opened.type != opened.path else "")
-            size = f" ({opened.parameters:,} parameters)" if opened.parameters else ""
+            size = f" ({counted(opened.parameters, 'parameter')})" if opened.parameters else ""
             rows.append(("  " * level + title + size, None))
         current = chain
         line = f"{_name(node)} = {expression(picture, node, incoming.get(node.id, []))}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["brief", "clean", "shape_words"]
+__all__ = ["brief", "clean", "counted", "shape_words"]
 
 _LONGEST = 40
 
@@ -44,6 +44,11 @@ def shape_words(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) if shape else "scalar"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 op`, `1,000 ops`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -63,7 +68,7 @@ def brief(array: np.ndarray) -> str:
     extent = []
     if finite.size:
         low, high = _number(finite.min().item()), _number(finite.max().item())
-        extent = [f"all {low}" if low == high else f"{low} .. {high}"]
+        extent = [low if finite.size == 1 else f"all {low}" if low == high else f"{low} .. {high}"]
     return ", ".join([*extent, *([bad] if bad else [])])
 
 
