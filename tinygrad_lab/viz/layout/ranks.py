@@ -1,7 +1,8 @@
 """Layers: which row each box stands in.
 
 Longest paths from the top, with clusters as blocks: all that feeds a cluster is above its first row, all that uses it
-below its last one. Boxes with no fewer users than operands are then pulled down to their users, which shortens edges.
+below its last one. Boxes with more users than operands are then pulled down to their users, which shortens edges, and with
+them chains from a source that nothing else uses; parallel branches stay side by side.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def rank(count: int, edges: list[tuple[int, int]], inside: list[int], parents: l
         if cluster >= 0:
             out[top + cluster].append((box, 0))
             out[box].append((bottom + cluster, 0))
-    balance = [0] * count  # users minus operands
+    balance, users = [0] * count, [0] * count  # users minus operands
     for source, target in edges:
         a, b = paths[inside[source]], paths[inside[target]]
         common = 0
@@ -45,6 +46,7 @@ def rank(count: int, edges: list[tuple[int, int]], inside: list[int], parents: l
         end = top + b[common] if common < len(b) else target
         out[start].append((end, 1))
         balance[source] += 1
+        users[source] += 1
         balance[target] -= 1
 
     waiting = [0] * len(out)
@@ -63,8 +65,11 @@ def rank(count: int, edges: list[tuple[int, int]], inside: list[int], parents: l
                 ready.append(target)
     if len(order) < len(out):
         return None
+    loose = [True] * count  # all that feeds it feeds nothing else
+    for source, target in sorted(edges):
+        loose[target] &= loose[source] and users[source] == 1
     for vertex in reversed(order):
-        if vertex < count and balance[vertex] >= 0:
+        if vertex < count and (balance[vertex] > 0 or (balance[vertex] == 0 and loose[vertex])):
             rows[vertex] = min((rows[target] - length for target, length in out[vertex]), default=rows[vertex])
     lowest = min(rows[:count], default=0)
     return [row - lowest for row in rows[:count]]
