@@ -3,7 +3,7 @@
 from tinygrad_lab.experiments.config import Experiment, parse_field, read_toml
 from tinygrad_lab.experiments.data import load_splits
 from tinygrad_lab.experiments.history import History, Run
-from tinygrad_lab.experiments.sweep import sweep
+from tinygrad_lab.experiments.sweeping import sweep
 from tinygrad_lab.experiments.tables import SweepResult
 from tinygrad_lab.experiments.training import Diverged, evaluate, run
 

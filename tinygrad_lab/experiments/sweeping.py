@@ -160,7 +160,9 @@ def _results(
         raise ImportError("parallel sweeps need joblib: pip install 'tinygrad_lab[lab]'") from None
     if dask is None:
         _prepare_once(tasks)
-    where = _dask_backend(dask) if dask else joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1)
+    # A sweep that is killed leaves its workers behind: idle ones end by themselves, soon instead of after 5 minutes.
+    options = {"n_jobs": n_jobs, "inner_max_num_threads": 1, "idle_worker_timeout": 20}
+    where = _dask_backend(dask) if dask else joblib.parallel_config("loky", **options)
     with where:
         # Nothing is sent before a worker is free for it, so that little is lost when the sweep is stopped.
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
