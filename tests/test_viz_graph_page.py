@@ -1,4 +1,4 @@
-"""The page that viz.graph saves, in a browser: pan and zoom by keyboard and buttons, light and dark, nothing fetched."""
+"""The page that viz.graph saves, in a browser: pan and zoom by keys and buttons, light and dark, nothing fetched."""
 
 from __future__ import annotations
 

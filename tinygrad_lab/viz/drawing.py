@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,9 @@ class Graph:
 
     def svg(self) -> str:
         """The drawing as SVG: needs no program, and no fonts but a monospaced one."""
-        picture = self.picture
+        return self._svg(self.picture)
+
+    def _svg(self, picture: Picture) -> str:
         if self._engine == "dot":
             try:
                 text = to_dot(picture, self._direction, self._values)
@@ -145,7 +148,9 @@ class Graph:
 
     def html(self) -> str:
         """The drawing as one HTML file with pan and zoom, light and dark, and the text form."""
-        return export.as_page(self.svg(), self.text(), self._reading.picture.title or "Graph")
+        picture = self.picture
+        title = picture.title or "Graph"  # the page's heading
+        return export.as_page(self._svg(replace(picture, title="")), self.text(), title)
 
     def dot(self) -> str:
         """The graph in Graphviz's language, with or without Graphviz."""
