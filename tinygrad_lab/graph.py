@@ -5,8 +5,9 @@ What this file lets you do: record that an op ran (`Node`), run reverse-mode dif
 and watch everything that happens (`observers`). It must not know what a Tensor or a particular op is: a leaf is any
 object with `array`, `accumulate_grad` and no `plan`; an op's rules come to it as `plan.pull`.
 
-Creation order is a topological order: whatever a node uses was made before it. So the backward pass keeps the nodes
-that have received a cotangent in a heap and always takes the newest: by then all of its users have run.
+Creation order is a topological order: whatever a node uses was made before it. So the backward pass always takes the
+newest of the nodes that have received a cotangent: by then all of its users have run. A heap finds it, where there are
+several.
 """
 
 from __future__ import annotations
@@ -308,7 +309,8 @@ def _propagate(
     arrived: dict[Any, Any] = {}  # leaves and targets: their gradients so far
     pending: dict[Node, Any] = {}  # nodes whose users have not all run: the cotangent so far
     owned: set[Node] = set()  # pending nodes whose cotangent is a sum that this pass allocated: added to in place
-    heap: list[tuple[int, Node]] = []
+    heap: list[tuple[int, Node]] = []  # the pending nodes by age, but for
+    unsorted: list[Node] = []  # those that came last: in a chain one node is pending at a time, and needs no heap
     # The loop body serves the roots too: they are the edges of a virtual newest node.
     op, saved, g = None, None, None
     edges: Iterable[Any]
@@ -325,7 +327,7 @@ def _propagate(
                     contribution = fit(contribution, edge.shape, edge.dtype, op)
                 if edge not in pending:
                     pending[edge] = contribution
-                    heappush(heap, (-edge.number, edge))
+                    unsorted.append(edge)
                 elif edge in owned:
                     pending[edge] += contribution
                 else:
@@ -344,10 +346,17 @@ def _propagate(
                 else:
                     total = arrived[edge]
                     total += contribution
-        if not heap:
+        if len(pending) == 1:
+            node, g = pending.popitem()
+            heap.clear()
+        elif pending:
+            for newcomer in unsorted:
+                heappush(heap, (-newcomer.number, newcomer))
+            node = heappop(heap)[1]
+            g = pending.pop(node)
+        else:
             return arrived
-        node = heappop(heap)[1]
-        g = pending.pop(node)
+        unsorted.clear()
         owned.discard(node)
         if node.watch is not None:
             g = node.watch.see(g)
