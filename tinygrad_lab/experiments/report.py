@@ -96,12 +96,12 @@ def _facts(run: Run) -> list[tuple[str, object]]:
 def _results(page: Page, history: History, examined: Examination) -> None:
     kept = history.kept_epoch or history.epochs
     trained = history.final_train_accuracy
-    validated = len(history.validation_loss) >= kept
     rows: list[list[object]] = [
         ["training", history.train_loss[kept - 1], history.train_accuracy[kept - 1] if trained is None else trained],
-        *([["validation", history.validation_loss[kept - 1], history.validation_accuracy[kept - 1]]] * validated),
         ["test", history.test_loss, history.test_accuracy],
     ]
+    if history.validation_loss:
+        rows.insert(1, ["validation", history.validation_loss[kept - 1], history.validation_accuracy[kept - 1]])
     page.table(["part", "loss", "accuracy"], rows)
     which = "the last" if kept == history.epochs else f"that of the best validation accuracy, of {history.epochs}"
     page.text(
@@ -183,9 +183,10 @@ def _weights(page: Page, run: Run) -> None:
             f"({steps}) makes of them."
         )
         return
-    colours = "Red adds to the score where the image is bright, blue takes away; white is 0. One scale for all."
+    what = "unit" if run.experiment.model == "mlp" else "class"
+    colours = f"Red adds to the score of the {what} where the image is bright, blue takes away. One scale for all."
     if weights.shape[1] == 3:
-        colours = "The colour that adds most to the score at each place; grey is 0. One scale for all."
+        colours = f"At each place the colour that adds most to the score of the {what}; grey is 0. One scale for all."
     if run.experiment.model == "mlp":
         title = f"First-layer weights: {len(weights)} units"
         if len(weights) > _LARGEST:
