@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from formulas_page import PAGE, page
 from hypothesis import given
 from hypothesis import strategies as st
 from op_cases import entries
@@ -201,3 +202,13 @@ def test_same_text_in_every_process():
 def test_all_ops_with_rules_are_sampled():
     names = {case.entry.name for case in op_case_list()}
     assert names == {entry.name for entry in entries() if getattr(entry, "rules", None)}
+
+
+def test_the_reference_page_is_up_to_date():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/formulas_page.py --write"
+
+
+def test_the_reference_page_lists_every_op_once():
+    listed = [line.split("|")[1].strip() for line in page().splitlines() if line.startswith("| ")]
+    assert sorted(listed) == sorted([entry.name for entry in entries()] + ["operation"] * listed.count("operation"))
+    assert all(line.count("|") == 4 for line in page().splitlines() if line.startswith("| ")), "a bar ends a cell"

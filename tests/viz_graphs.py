@@ -1,8 +1,8 @@
 """Random graphs over all ops that have rules, which the tests of drawings, pages and formulas share.
 
-`random_graphs(50)` deals every sample of every op out over fifty graphs. In each of them a chain runs through the calls:
-one operand of a call depends on the outputs of those before it, operands of equal shape are at times the same leaf, and
-earlier intermediates come back, so that gradients meet. Everything is float64 and seeded.
+`random_graphs(50)` deals every sample of every op out over fifty graphs. In each of them a chain runs through the
+calls: one operand of a call depends on the outputs of those before it, operands of equal shape are at times the same
+leaf, and earlier intermediates come back, so that gradients meet. Everything is float64 and seeded.
 """
 
 from __future__ import annotations

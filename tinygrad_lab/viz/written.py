@@ -133,9 +133,7 @@ class Written:
             ".txt": lambda: self.text() + "\n",
         }
         if path.suffix not in forms:
-            raise ValueError(
-                f"formulas are saved as .tex, .html or .txt, not as {path.suffix or 'a file without ending'!r}"
-            )
+            raise ValueError(f"formulas are saved as .tex, .html or .txt, not as {path.name!r}")
         path.write_text(forms[path.suffix](), encoding="utf-8")
         return path
 
