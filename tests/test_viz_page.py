@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from viz_graphs import random_graphs
+from viz_graphs import op_case_list, random_graphs
 from viz_pages import HOSTILE, broken_steps, data_of, hostile_steps, long_steps, mnist_steps, residual_steps
 
 import tinygrad_lab as torch
 from tinygrad_lab import viz
+from tinygrad_lab.viz import sentences
 from tinygrad_lab.viz.numbers import shown
+from tinygrad_lab.viz.recording import record
 
 PAGE = Path(viz.__file__).parent
 
@@ -204,6 +206,42 @@ def test_wrong_answers_are_the_mistakes_of_this_step():
     assert "all 2 must be summed" in why["add", "b"]
     assert "must be transposed" in why["matmul", "w"]
     assert "there before" in why["matmul", "x"]
+
+
+def test_every_op_with_rules_has_its_sentences():
+    for entry in op_case_list():
+        op = entry.entry
+        assert sentences.forward(op).endswith(".") and sentences.backward(op).endswith("."), op.name
+        assert not sentences.backward(op).startswith("Chain rule:"), op.name
+
+
+def test_right_answers_are_the_numbers_of_the_recording():
+    asked = 0
+    for described in random_graphs(50)[1::10]:
+        graph = described.build()
+        recording, data = record(graph.loss), data_of(viz.step(graph.loss, graph.leaves, max_steps=10_000))
+        told = [step for step in data["steps"] if step["phase"] == "backward"]
+        for turn, step in zip(recording.backward, told, strict=True):
+            for part, block in zip(turn.contributions, step["blocks"], strict=True):
+                name = re.escape(data["nodes"][block["node"]]["name"])
+                for question in block["questions"]:
+                    found = re.search(
+                        rf"the gradient of {name}(?:\[([\d, ]+)\])?(, with this added)?\?$", question["ask"]
+                    )
+                    if found is None or not re.search("What (is|does)", question["ask"]):
+                        continue
+                    index = tuple(map(int, found[1].split(", "))) if found[1] else ()
+                    (right,) = [option["text"] for option in question["options"] if option["right"]]
+                    assert right == shown(part.after[index])
+                    asked += 1
+    assert asked > 100
+
+
+def test_empty_arrays_and_numbers():
+    x, y = torch.zeros(0, 3, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    steps = viz.step((x * 2).sum() + y**3 - 1.5, {"x": x, "y": y})
+    assert "∂L/∂y = 12" in steps.text() and "0×3" in steps.text()
+    steps.html()
 
 
 def test_the_first_number_that_is_not_finite_is_named_with_its_step():

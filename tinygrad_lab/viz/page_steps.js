@@ -72,11 +72,7 @@ function shared(indices) {
 /** input, input → output, with the op between or before them. */
 function forwardParts(step) {
   const result = { array: step.value, label: name(step.node), result: true };
-  const known = step.operands.map((operand) => data.nodes[operand.node].value);
-  const telling = (index) => data.arrays[index]?.shape.some((size) => size > 1);
-  if (step.parts?.length > 1 && step.parts.some((each) => telling(each.array)) >= known.some(telling)) {
-    return [...step.parts, "=", result]; // the formula, but where it hides what went in
-  }
+  if (step.parts.length > 1) return [...step.parts, "=", result];
   const infix = /^[^\w\s|]+$/.test(step.symbol) && step.operands.length === 2;
   const parts = infix ? [] : [step.symbol, "("];
   step.operands.forEach((operand, k) => {
@@ -191,7 +187,10 @@ function stepBody(i) {
   body.push(tools(step));
   if (step.phase === "forward") body.push(forwardBlock(step, i));
   if (step.phase === "seed") body.push(seedBlock(step, i));
-  (step.blocks ?? []).forEach((block, b) => body.push(backwardBlock(step, block, b, i)));
+  const blocks = step.blocks ?? [], first = blocks.findIndex((_, b) => open(i, b)); // what follows would give it away
+  blocks.slice(0, first < 0 ? blocks.length : first + 1).forEach((block, b) => body.push(backwardBlock(step, block, b, i)));
+  const more = first < 0 ? 0 : blocks.length - first - 1;
+  if (more) body.push(make("p", { class: "why", text: `${more} more input${more > 1 ? "s" : ""} after that.` }));
   if (step.skipped?.length && !open(i, 0)) {
     body.push(make("ul", { class: "skipped" }, ...step.skipped.map((each) =>
       make("li", { text: `${each.name} gets no gradient: ${each.why}.` }))));

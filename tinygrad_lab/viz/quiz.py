@@ -148,8 +148,11 @@ def _number(
     options = [option for option in options if option[0] not in (shown(right[place]), "NaN", "∞", "−∞")]
     at = f"[{', '.join(map(str, index))}]" if index else ""
     given = _given(turn, part, index, names, values)
-    when = "" if part.before is None else " after this step"
-    ask = f"{given}What is the gradient of {names[part.operand]}{at}{when}?"
+    asked = f"the gradient of {names[part.operand]}{at}"
+    if part.before is not None:
+        ask = f"{given}What is {asked}, with this added?"
+    else:
+        ask = f"{given}What is {asked}?" if part.last else f"{given}What does this use add to {asked}?"
     return _question(ask, (shown(right[place]), ""), options, f"{seed}.number")
 
 

@@ -74,6 +74,65 @@ _FAMILIES: dict[str, tuple[str, str, str]] = {
         "The slope is 1 − y²: 1 at 0, and nearly 0 where the unit is saturated.",
         "forgetting the square",
     ),
+    "exp2 expm1": (
+        "Exponential of each element.",
+        "An exponential's slope is, but for a factor, the output again.",
+        "",
+    ),
+    "log1p log2 log10": (
+        "Logarithm of each element.",
+        "The slope falls as 1/a: small inputs make large gradients.",
+        "",
+    ),
+    "reciprocal rsqrt": (
+        "One over each element, or over its square root.",
+        "It falls as the input grows, so the sign turns; near 0 the slope is very steep.",
+        "forgetting the minus",
+    ),
+    "sin cos tan asin acos atan sinh cosh erf": (
+        "Apply the function to each element.",
+        "Each element's gradient is multiplied by the slope of the function at that element.",
+        "losing the sign: cos falls where sin is positive",
+    ),
+    "atan2 hypot": (
+        "Angle or distance of a point from its two coordinates.",
+        "Each coordinate gets the gradient times how fast the angle or distance changes along it.",
+        "",
+    ),
+    "logaddexp": ("A smooth maximum of the two.", "The larger of the two gets most of the gradient: its share.", ""),
+    "xlogy": ("a times the logarithm of b.", "Product rule: a gets ln b, b gets a/b, each times the gradient.", ""),
+    "lerp": (
+        "A point on the way from a to b.",
+        "The ends share the gradient by the weight; the weight gets it times the way from a to b.",
+        "",
+    ),
+    "remainder": (
+        "What is left of a after division by b.",
+        "a gets the gradient as it is; b loses it once for each whole time it fits into a.",
+        "",
+    ),
+    "nan_to_num": ("Replace what is not finite.", "What was replaced no longer depends on the input: it gets 0.", ""),
+    "norm": (
+        "The length of a vector.",
+        "The gradient points along the vector itself, scaled to length 1: a/‖a‖. At 0 it is not defined.",
+        "forgetting to divide by the norm",
+    ),
+    "tril triu": (
+        "Keep one triangle of a matrix, 0 elsewhere.",
+        "Only what was kept influences the result: the gradient is cut to the same triangle.",
+        "",
+    ),
+    "recurrence": (
+        "Each element takes in what the one before it has become.",
+        "Gradients run through the sequence backwards: each element hands its share to the one before it.",
+        "stopping after one step",
+    ),
+    "minus_one_hot": ("Subtract 1 at the right class.", "A constant was subtracted: the gradient is unchanged.", ""),
+    "on_diagonal place_max window_spread conv2d_input conv2d_weight": (
+        "The way back of another op, itself run forward here.",
+        "The way back of a way back is the op's own way forward.",
+        "",
+    ),
     "exp": ("Exponential of each element.", "The slope of eˣ is eˣ itself, that is the output.", ""),
     "log": (
         "Natural logarithm of each element.",

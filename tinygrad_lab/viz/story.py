@@ -204,6 +204,20 @@ class _Teller:
         called = {edge.argument: self.picture.node(edge.source).name for edge in self.operands[node.id]}
         return {**called, "y": node.name}
 
+    def _formula(self, step: Step, found: Equation, known: dict[str, Any]) -> list[Any]:
+        """The right side of a forward formula, where its parts are what went in; else the page shows f(a, b)."""
+        node = self.node[step]
+        uses = {edge.argument: self.picture.node(edge.source) for edge in self.operands[node.id]}
+        inputs = {self.table.add(use.value) for use in uses.values()}
+        if step.op.name == "linear" and np.ndim(known["input"]) == 2:
+            weight = {"array": self.table.add(known["weight"].T), "label": f"{uses['weight'].name}ᵀ"}
+            parts = [{"array": self.table.add(known["input"]), "label": uses["input"].name}, "·", weight]
+            if known["bias"] is not None:
+                parts += ["+", {"array": self.table.add(known["bias"]), "label": uses["bias"].name}]
+            return parts
+        parts = self._terms(found)
+        return parts if all(isinstance(part, str) or part["array"] in inputs for part in parts) else []
+
     def _of_incoming(self, parts: list[Any], turn: BackwardStep) -> list[Any]:
         """A rule that is one sum or one rearrangement of the incoming gradient is shown with what it works on."""
         incoming = f"∂L/∂{typeset.shown(self.names[turn.step])}"
@@ -238,7 +252,7 @@ class _Teller:
         return {
             "phase": "forward",
             "math": "" if told is None else told.mathml,
-            "parts": [] if told is None else self._terms(told),
+            "parts": [] if told is None or known is None else self._formula(step, told, known),
             "node": node.id,
             "title": f"{self._called_op(step)}: compute {node.name}",
             "why": sentences.forward(step.op),
