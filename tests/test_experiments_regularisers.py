@@ -30,8 +30,9 @@ def test_penalties_and_their_gradients_are_autograds(l1: float, l2: float, biase
     (theirs(x).square().mean() + penalty).backward()
     ours(x).square().mean().backward()
     weights = regularisers.penalised(ours, biases)
-    regularisers.add_penalty_gradients(weights, l1, l2)
-    assert sum(regularisers.penalty_terms(weights, l1, l2)) == pytest.approx(penalty.item(), rel=1e-6)
+    ours_penalty = regularisers.Penalty(weights, l1, l2)
+    ours_penalty.add_gradients()
+    assert sum(ours_penalty.terms()) == pytest.approx(penalty.item(), rel=1e-6)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(a.grad.array, b.grad.array, atol=1e-6)
 

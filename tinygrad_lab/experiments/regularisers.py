@@ -13,7 +13,7 @@ from tinygrad_lab.graph import mark_mutated
 from tinygrad_lab.nn import Module
 from tinygrad_lab.tensor import Tensor
 
-__all__ = ["add_penalty_gradients", "limit_norms", "penalised", "penalty_terms", "sparsity"]
+__all__ = ["Penalty", "limit_norms", "penalised", "sparsity"]
 
 
 def penalised(model: Module, biases: bool = False) -> list[Tensor]:
@@ -27,27 +27,46 @@ def penalised(model: Module, biases: bool = False) -> list[Tensor]:
     return [parameter for parameter in model.parameters() if biases or parameter.ndim > 1]
 
 
-def penalty_terms(weights: Sequence[Tensor], l1: float, l2: float) -> tuple[float, float]:
-    """(l1 * sum |w|, l2 / 2 * sum w**2), summed over all weights."""
-    absolute = sum(float(np.abs(w.array).sum()) for w in weights) if l1 else 0.0
-    square = sum(float(np.vdot(w.array, w.array)) for w in weights) if l2 else 0.0
-    return l1 * absolute, l2 / 2 * square
+class Penalty:
+    """l1 * sum |w| + l2 / 2 * sum w**2 over some weights: its two terms, and its gradient.
 
+    By hand and in memory that is kept, since differentiating the terms takes several times as long.
 
-def add_penalty_gradients(weights: Sequence[Tensor], l1: float, l2: float) -> None:
-    """Add l1 * sign(w) + l2 * w, the gradient of `penalty_terms`, to each weight's `.grad`.
-
-    By hand, since differentiating the terms takes several times as long; at w = 0 the sign is 0, as in PyTorch.
+    >>> w = Tensor([3.0, -1.0, 0.0]).requires_grad_()
+    >>> w.grad = Tensor([0.0, 0.0, 0.0])
+    >>> penalty = Penalty([w], l1=0.5, l2=2.0)
+    >>> penalty.add_gradients()
+    >>> penalty.terms(), w.grad.tolist()
+    ((2.0, 10.0), [6.5, -2.5, 0.0])
     """
-    for weight in weights:
-        w, grad = weight.array, weight.grad
-        if grad is None:
-            continue
-        if l2:
-            grad.array += w * w.dtype.type(l2)
-        if l1:
-            grad.array += np.sign(w) * w.dtype.type(l1)
-        mark_mutated(grad.array)
+
+    def __init__(self, weights: Sequence[Tensor], l1: float, l2: float) -> None:
+        self.weights, self.l1, self.l2 = weights, l1, l2
+        self._scratch = [np.empty_like(w.array) for w in weights]
+
+    def terms(self) -> tuple[float, float]:
+        """(l1 * sum |w|, l2 / 2 * sum w**2)."""
+        absolute = square = 0.0
+        for w, scratch in zip(self.weights, self._scratch, strict=True):
+            if self.l1:
+                absolute += float(np.abs(w.array, out=scratch).sum())
+            if self.l2:
+                flat = w.array.ravel("K")
+                square += float(flat.dot(flat))
+        return self.l1 * absolute, self.l2 / 2 * square
+
+    def add_gradients(self) -> None:
+        """Add l1 * sign(w) + l2 * w to each weight's `.grad`; at w = 0 the sign is 0, as in PyTorch."""
+        for weight, scratch in zip(self.weights, self._scratch, strict=True):
+            if weight.grad is None:
+                continue
+            grad = weight.grad.array
+            if self.l2:
+                grad += np.multiply(weight.array, weight.array.dtype.type(self.l2), out=scratch)
+            if self.l1:
+                np.sign(weight.array, out=scratch)
+                grad += np.multiply(scratch, scratch.dtype.type(self.l1), out=scratch)
+            mark_mutated(grad)
 
 
 def limit_norms(weights: Sequence[Tensor], limit: float) -> None:

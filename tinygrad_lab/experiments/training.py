@@ -90,6 +90,8 @@ class _Training:
         self.parameters = list(self.model.parameters())
         self.penalised = regularisers.penalised(self.model, experiment.penalise_biases)
         self.matrices = regularisers.penalised(self.model)
+        l1, l2 = experiment.l1, experiment.l2
+        self.penalty = regularisers.Penalty(self.penalised, l1, l2) if l1 or l2 else None
         self.loss = build_loss(experiment, len(splits.classes))
         self.optimizer = build_optimizer(experiment, self.model)
         self.schedule, self.each_step = build_schedule(experiment, self.optimizer, self.batches.count)
@@ -128,10 +130,10 @@ class _Training:
         loss = self.loss(self.model(x), y)
         loss.backward()
         value, l1_term, l2_term = loss.item(), 0.0, 0.0
-        if experiment.l1 or experiment.l2:
-            l1_term, l2_term = regularisers.penalty_terms(self.penalised, experiment.l1, experiment.l2)
+        if self.penalty is not None:
+            l1_term, l2_term = self.penalty.terms()
             if not experiment.proximal:
-                regularisers.add_penalty_gradients(self.penalised, experiment.l1, experiment.l2)
+                self.penalty.add_gradients()
         objective = value + l1_term + l2_term
         if not math.isfinite(objective):
             raise self._diverged(value, l1_term, l2_term)
