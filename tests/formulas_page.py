@@ -28,7 +28,7 @@ How to read them:
   side by side are multiplied as such; $`\odot`$ is the elementwise product.
 - $`\bar y`$ is the gradient of the loss with respect to $`y`$, and a rule says what it adds to the gradient of an
   operand.
-- $`[a > 0]`$ is 1 where the condition holds, else 0. $`\overline{a}`$ is a mean.
+- $`[a > 0]`$ is 1 where the condition holds, else 0.
 - $`\sum`$ without an index runs over the dimensions that the operation reduces, with "copies" over those along which
   broadcasting repeated the operand. That sum is not written for operators that broadcast: every operand's gradient is
   summed to its shape.

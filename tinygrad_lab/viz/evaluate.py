@@ -71,7 +71,7 @@ def key(tree: f.Tree) -> str:
     r"""The name by which `values` knows a symbol: "a", r"\bar a", r"\hat a", "w_t"; "" for other trees."""
     if isinstance(tree, (f.Symbol, f.Number)):
         return tree.name if isinstance(tree, f.Symbol) else tree.text
-    if isinstance(tree, f.Accent) and isinstance(tree.body, f.Symbol) and tree.kind != "overline":
+    if isinstance(tree, f.Accent) and isinstance(tree.body, f.Symbol):
         return rf"\{tree.kind} {tree.body.name}"
     if isinstance(tree, f.Index) and len(tree.indices) == 1 and key(tree.base) and key(tree.indices[0]):
         return f"{key(tree.base)}_{key(tree.indices[0])}"
@@ -149,9 +149,7 @@ class _Evaluator:
         return _CONSTANTS[tree.name]
 
     def _accent(self, tree: f.Accent) -> Any:
-        if tree.kind != "overline":
-            raise NotEvaluable(f"no value for {key(tree)}")
-        return self.mean(self.of(tree.body))
+        raise NotEvaluable(f"no value for {key(tree)}")
 
     def mean(self, x: Any) -> Any:
         return np.mean(x, axis=self.axes, keepdims=True)

@@ -5,7 +5,7 @@ this room typeset (`viz.typeset`), evaluate (`viz.evaluate`) and take apart (`vi
 
 What a formula may hold, beside letters, digits and Greek:
 
-    \bar a  \hat a  \overline{h}     cotangent, a name with a hat, the mean over the op's dimensions
+    \bar a  \hat a                   cotangent, a name with a hat
     a b    a \odot b    a / b        product (of matrices, if both are capitals), elementwise product, quotient
     a + b    a - b    -a             \frac \tfrac \sqrt ^ _ ^{\mathsf T}
     \textstyle\sum_{...} ...         \prod likewise: everything that is multiplied after it is under the sum
@@ -79,7 +79,7 @@ class Text(Tree):
 
 @dataclass(frozen=True)
 class Accent(Tree):
-    kind: str  # "bar", "hat", "overline"
+    kind: str  # "bar" or "hat"
     body: Tree
 
 
@@ -205,7 +205,7 @@ _RELATIONS = {"=", "+=", "<", ">", "le", "ge", "ne", "sim", ":"}
 _ADDITIVE = {"+", "-", "wedge", "vee", "oplus", "bitand", "bitor"}
 _GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "sigma", "pi", "tau", "infty", "Phi"}
 _BIG = {"sum", "prod", "bigwedge", "bigvee"}
-_STARTS = {"bar", "hat", "overline", "frac", "tfrac", "sqrt", "lfloor", "lceil", "{", "neg", "prefixsim", "dots", "#"}
+_STARTS = {"bar", "hat", "frac", "tfrac", "sqrt", "lfloor", "lceil", "{", "neg", "prefixsim", "dots", "#"}
 _STARTS |= _GREEK | _BIG | FUNCTIONS
 _FENCES = {"lfloor": ("rfloor", "rceil"), "lceil": ("rceil",), "(": (")",), "[": ("]",), "{": ("}",)}
 _TOKEN = re.compile(
@@ -442,7 +442,7 @@ class _Parser:
         if kind == "command" and text == "sqrt":
             self.at += 1
             return Root(self.argument())
-        if kind == "command" and text in ("bar", "hat", "overline"):
+        if kind == "command" and text in ("bar", "hat"):
             self.at += 1
             return Accent(text, self.argument())
         if self.peek("(", "[", "{", "lfloor", "lceil"):

@@ -108,10 +108,10 @@ VARIANTS: list[tuple[str, Callable[[Mapping[str, Any]], Any], str, dict[str, str
     (
         "standardize",
         lambda values: values.get("bias") is None and values.get("weight") is None,
-        r"y = s\,c,\; s = 1 / \sqrt{\overline{c^2} + \epsilon},\; c = a - \overline{a}",
+        r"y = s\,c,\; s = 1 / \sqrt{\mathrm{mean}(c^2) + \epsilon},\; c = a - \mathrm{mean}(a)",
         {
-            "input": r"\bar a = s\,(\bar y - \overline{\bar y} - \hat a \odot \overline{\bar y \odot \hat a}),\; "
-            r"\hat a = s\,(a - \overline{a})"
+            "input": r"\bar a = s\,(\bar y - \mathrm{mean}(\bar y) - \hat a \odot \mathrm{mean}(\bar y \odot \hat a)),\; "
+            r"\hat a = s\,(a - \mathrm{mean}(a))"
         },
     ),
 ]

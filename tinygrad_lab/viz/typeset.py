@@ -104,7 +104,7 @@ class _Latex(Writer):
         return rf"\sqrt{{{body}}}"
 
     def accent(self, kind: str, body: str) -> str:
-        return rf"\overline{{{body}}}" if kind == "overline" or "{" in body else rf"\{kind}{{{body}}}"
+        return rf"\overline{{{body}}}" if kind == "bar" and "{" in body else rf"\{kind}{{{body}}}"
 
     def name(self, name: str) -> str:
         if len(name) == 1 and name.isascii() and name.isalpha():
@@ -188,8 +188,8 @@ class _MathML(Writer):
         return f"<msqrt>{body}</msqrt>"
 
     def accent(self, kind: str, body: str) -> str:
-        mark = "^" if kind == "hat" else "¯"
-        return f'<mover accent="true">{body}<mo>{mark}</mo></mover>'
+        mark = "^" if kind == "hat" else "‾"  # not as an accent: without a mathematical font it would touch the letter
+        return f'<mover>{body}<mo stretchy="false">{mark}</mo></mover>'
 
     def name(self, name: str) -> str:
         tag = "mi" if len(name) == 1 else "mtext"
@@ -266,7 +266,7 @@ class _Plain(Writer):
         return f"√({body})"
 
     def accent(self, kind: str, body: str) -> str:
-        return f"mean({body})" if kind == "overline" else body + ("\u0302" if kind == "hat" else "\u0304")
+        return body + ("\u0302" if kind == "hat" else "\u0304")
 
     def name(self, name: str) -> str:
         return shown(name)
