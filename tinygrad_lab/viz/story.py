@@ -23,6 +23,7 @@ from tinygrad_lab.viz.picture import Picture, PictureEdge, PictureNode
 from tinygrad_lab.viz.reading import read
 from tinygrad_lab.viz.recording import BackwardStep, Contribution, Recording, record
 from tinygrad_lab.viz.slopes import Check, checks
+from tinygrad_lab.viz.trimming import without
 
 __all__ = ["Story", "tell"]
 
@@ -93,7 +94,8 @@ class _Teller:
         steps = [self._forward(step) for step in self.recording.forward if step in shown_ops]
         steps.append(self._seed())
         steps += [self._backward(turn, found) for turn in turns]
-        picture = self._drawn()
+        hidden = {self.node[step].id for step in self.recording.forward if step not in shown_ops}
+        picture = without(self.picture, hidden) if hidden else self.picture
         told = {use["node"] for step in steps for use in (step, *step.get("operands", ()), *step.get("blocks", ()))}
         drawn = {node.id for node in picture.nodes}
         listed = [*picture.nodes, *(node for node in self.picture.nodes if node.id in told - drawn)]
@@ -113,46 +115,6 @@ class _Teller:
         return Story(picture, data)
 
     # Cards
-
-    def _drawn(self) -> Picture:
-        """The picture with the ops that are left out in one card."""
-        hidden = {self.node[step].id for step in self.recording.forward if step not in self.steps_shown}
-        if not hidden:
-            return self.picture
-        kept = [node for node in self.picture.nodes if node.kind in ("op", "loss") and node.id not in hidden]
-        wanted = {edge.source for node in kept for edge in self.operands[node.id]} | {node.id for node in kept}
-        fold = PictureNode(
-            id="rest",
-            kind="fold",
-            op="",
-            symbol="…",
-            name=f"{len(hidden)} ops",
-            shape=(),
-            dtype="",
-            requires_grad=True,
-            contents=tuple(sorted(hidden, key=lambda id: int(id[1:]))),
-            note="not shown step by step",
-        )
-        first = fold.contents[0]
-        nodes = [
-            fold if node.id == first else node
-            for node in self.picture.nodes
-            if node.id == first or (node.id in wanted and node.id not in hidden)
-        ]
-        present = {node.id for node in nodes}
-        edges: dict[tuple[str, str, str], PictureEdge] = {}
-        for edge in self.picture.edges:
-            source, target = (fold.id if id in hidden else id for id in (edge.source, edge.target))
-            if source != target and source in present and target in present:
-                argument = "" if target == fold.id else edge.argument
-                edges.setdefault(
-                    (source, target, argument),
-                    PictureEdge(edge.id, source, target, argument, edge.position, edge.ordered, edge.gradient_flows),
-                )
-        # Calls of modules that reach into what is left out cannot be framed.
-        for node in nodes:
-            node.call = None
-        return Picture(self.title, nodes, list(edges.values()), [], self.picture.outputs, self.picture.remarks)
 
     def _node(self, node: PictureNode, known: set[str]) -> Data:
         before = [edge.source for edge in self.operands.get(node.id, ())]
@@ -211,12 +173,12 @@ class _Teller:
         inputs = {self.table.add(use.value) for use in uses.values()}
         if step.op.name == "linear" and np.ndim(known["input"]) == 2:
             weight = {"array": self.table.add(known["weight"].T), "label": f"{uses['weight'].name}ᵀ"}
-            parts = [{"array": self.table.add(known["input"]), "label": uses["input"].name}, "·", weight]
+            parts: list[Any] = [{"array": self.table.add(known["input"]), "label": uses["input"].name}, "·", weight]
             if known["bias"] is not None:
                 parts += ["+", {"array": self.table.add(known["bias"]), "label": uses["bias"].name}]
             return parts
-        parts = self._terms(found)
-        return parts if all(isinstance(part, str) or part["array"] in inputs for part in parts) else []
+        terms = self._terms(found)
+        return terms if all(isinstance(part, str) or part["array"] in inputs for part in terms) else []
 
     def _of_incoming(self, parts: list[Any], turn: BackwardStep) -> list[Any]:
         """A rule that is one sum or one rearrangement of the incoming gradient is shown with what it works on."""
