@@ -77,9 +77,15 @@ def lay_out(
             drawing.clusters[cluster.id] = frames.rect(index)
     for index, name in enumerate(edge_ids):
         drawing.routes[name] = route(index, edges[index], rows, cross, ports[index], held, frames)
+    leaving: dict[str, list[Link]] = {}
     for link in links:
         if link.source in satellites:
-            drawing.routes[link.id] = satellite_route(drawing.boxes[link.source], drawing.boxes[link.target])
+            leaving.setdefault(link.source, []).append(link)
+    for name, own in leaving.items():
+        for index, link in enumerate(own):
+            drawing.routes[link.id] = satellite_route(
+                drawing.boxes[name], drawing.boxes[link.target], (index - (len(own) - 1) / 2) * spacing.port / 2
+            )
     drawing.routes = {link.id: drawing.routes[link.id] for link in links}
     drawing.boxes = {box.id: drawing.boxes[box.id] for box in boxes}
     return _placed(drawing, spacing.margin, flat)

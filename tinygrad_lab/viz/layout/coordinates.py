@@ -64,12 +64,8 @@ def solve(items: list[Item], rowed: Rowed, ties: list[Tie], spacing: Spacing) ->
             blocks = _Blocks(len(items), aligned, gaps, ties)
             solutions.append(blocks.pack(leftwards))
     middle = _average(solutions, items)
-    straight = [
-        (tie.a, tie.b, tie.at - tie.to)
-        for tie in ties
-        if abs(middle[tie.a] + tie.at - middle[tie.b] - tie.to) < 1e-6 and tie.row == items[tie.a].last
-    ]
-    blocks = _Blocks(len(items), straight, gaps, ties)
+    straight = [tie for tie in ties if abs(middle[tie.a] + tie.at - middle[tie.b] - tie.to) < 1e-6]
+    blocks = _Blocks(len(items), _align(items, places, spans, straight, True, True), gaps, ties)
     return blocks.settle(middle, 6)
 
 

@@ -53,15 +53,14 @@ def _line(points: list[Point], to: Point) -> None:
         ]
 
 
-def satellite_route(satellite: Rect, host: Rect) -> list[Point]:
-    """From a satellite's near side to its host's: straight across, or bent where it stands past the host's end."""
+def satellite_route(satellite: Rect, host: Rect, off: float) -> list[Point]:
+    """From a satellite's near side to its host's, `off` its middle: straight, or bent where it stands past the host."""
     on_left = satellite.x < host.x
-    start = (satellite.right if on_left else satellite.x, satellite.y + satellite.height / 2)
-    end_x = host.x if on_left else host.right
-    end = (end_x, min(max(start[1], host.y + 9), host.bottom - 9))
+    start = (satellite.right if on_left else satellite.x, satellite.y + satellite.height / 2 + off)
+    end = (host.x if on_left else host.right, min(max(start[1], host.y + 9 + off), host.bottom - 9 + off))
     if start[1] == end[1]:
         points: list[Point] = [start]
         _line(points, end)
         return points
-    middle = (start[0] + end_x) / 2
+    middle = (start[0] + end[0]) / 2
     return [start, (middle, start[1]), (middle, end[1]), end]

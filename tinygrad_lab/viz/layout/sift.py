@@ -62,7 +62,7 @@ def _reinsert(rows: Rows, chain: list[int]) -> bool:
         here = _slots(rows, kept[number], region, now[index])
         if index:
             rigid = rows.to_below[chain[index - 1]] == entry
-            between = _crossed(rows, kept, places, number - 1, rigid)
+            between = _crossed(rows, kept, places, number - 1, region if rigid else None)
             weight = next(weight for other, weight in rows.below[chain[index - 1]] if other == entry)
             total = costs[:, None] + weight * between
             back.append(total.argmin(axis=0))
@@ -106,7 +106,7 @@ def _cost_of(
         number = rows.row_of[entry]
         if index:
             weight = next(weight for other, weight in rows.below[chain[index - 1]] if other == entry)
-            total += weight * _crossed(rows, kept, places, number - 1, False)[now[index - 1], now[index]]
+            total += weight * _crossed(rows, kept, places, number - 1, None)[now[index - 1], now[index]]
         for other, weight in rows.above[entry]:
             if not (index and other == chain[index - 1]):
                 total += weight * _from_fixed(rows, kept, places, number - 1, other, True)[now[index]]
@@ -134,23 +134,24 @@ def _slots(rows: Rows, row: list[int], region: int, now: int) -> np.ndarray:
 
 
 def _lines(
-    rows: Rows, kept: dict[int, list[int]], places: dict[int, dict[int, int]], number: int, rigid: bool
+    rows: Rows, kept: dict[int, list[int]], places: dict[int, dict[int, int]], number: int, trunk_in: int | None
 ) -> np.ndarray:
-    """How many lines go from each place of a row to each place of the next, what is taken out left out."""
+    """How many lines go from each place of a row to each place of the next, what is taken out left out; for a trunk of
+    a region, other trunks and the region's clusters weigh so much that it never crosses them."""
     matrix = np.zeros((len(kept[number]), len(kept[number + 1])))
     below = places[number + 1]
     for at, entry in enumerate(kept[number]):
         for other, weight in rows.below[entry]:
             if other in below:
                 matrix[at, below[other]] += weight
-                if rigid and rows.to_below[entry] == other:
+                if trunk_in is not None and rows.to_below[entry] == other:
                     matrix[at, below[other]] += NEVER
-    if rigid:
-        last = {cluster: at for at, entry in enumerate(kept[number + 1]) for cluster in rows.path(entry)}
+    if trunk_in is not None:
+        depth = len(rows.paths[trunk_in])
+        last = {rows.path(entry)[depth]: at for entry, at in below.items() if len(rows.path(entry)) > depth}
         for at, entry in enumerate(kept[number]):
-            for cluster in rows.path(entry):
-                if cluster in last:
-                    matrix[at, last[cluster]] += NEVER
+            if len(rows.path(entry)) > depth and rows.path(entry)[depth] in last:
+                matrix[at, last[rows.path(entry)[depth]]] += NEVER
     return matrix
 
 
@@ -161,10 +162,10 @@ def _sums(matrix: np.ndarray) -> np.ndarray:
 
 
 def _crossed(
-    rows: Rows, kept: dict[int, list[int]], places: dict[int, dict[int, int]], number: int, rigid: bool
+    rows: Rows, kept: dict[int, list[int]], places: dict[int, dict[int, int]], number: int, trunk_in: int | None
 ) -> np.ndarray:
     """[p, q]: lines crossed by one from before place p of a row to before place q of the next."""
-    sums = _sums(_lines(rows, kept, places, number, rigid))
+    sums = _sums(_lines(rows, kept, places, number, trunk_in))
     return sums[:, -1:] + sums[-1:, :] - 2 * sums
 
 
@@ -173,7 +174,7 @@ def _from_fixed(
 ) -> np.ndarray:
     """[q]: lines crossed by one between an entry that stays and before place q of the row below (above: it stays in
     the upper row; else the place is in the upper row); lines of that entry itself do not count."""
-    matrix = _lines(rows, kept, places, number, False)
+    matrix = _lines(rows, kept, places, number, None)
     if not above:
         matrix = matrix.T
     at = places[number if above else number + 1][fixed]
