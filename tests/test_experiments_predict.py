@@ -312,7 +312,6 @@ def test_a_prediction_is_what_the_model_says_of_what_is_shown(trained, tmp_path)
 
 @pytest.mark.parametrize("preprocess", [("standardize",), ("hog:2:2:9", "pca:0.95"), ("gray", "center")])
 def test_an_image_goes_through_the_runs_own_preprocessing(preprocess, tmp_path):
-    pytest.importorskip("skimage")
     experiment = Experiment(preprocess=preprocess, lr=0.1, momentum=0.9, batch_size=32, epochs=20)
     run(experiment, tmp_path / "run", progress=False)
     paths = [saved(draw(digit), tmp_path / f"{digit}.png") for digit in range(10)]

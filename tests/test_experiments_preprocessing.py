@@ -11,6 +11,7 @@ from tinygrad_lab import datasets
 from tinygrad_lab.datasets import Splits
 from tinygrad_lab.experiments import preprocessing
 from tinygrad_lab.experiments.augmentation import augmenter
+from tinygrad_lab.experiments.hog import hog
 from tinygrad_lab.experiments.preprocessing import Preprocessor, apply, prepare
 from tinygrad_lab.tensor import wrap
 from tinygrad_lab.utils.data import TensorDataset
@@ -37,7 +38,6 @@ STEPS = ["scale", "center", "standardize", "gray", "hog", "hog:3:1:6", "pca:0.9"
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("shape", [(3, 12, 12), (432,)])
 def test_every_step_learns_from_train_alone_and_goes_through_a_file(step, shape, tmp_path):
-    pytest.importorskip("skimage")
     pytest.importorskip("sklearn")
     splits, other = made(shape), made(shape, seed=1)
     done, fitted = prepare([step], splits)
@@ -94,15 +94,42 @@ def test_gray_is_pillows():
     assert np.array_equal(Preprocessor.fit(["gray"], single)(single), single)
 
 
-@pytest.mark.parametrize(("step", "cell", "block", "orientations"), [("hog", 4, 2, 9), ("hog:3:1:6", 3, 1, 6)])
-def test_hog_is_scikit_images(step, cell, block, orientations):
-    hog = pytest.importorskip("skimage.feature").hog
-    image = features(made())[0][3]
-    wanted = hog(image, orientations, (cell, cell), (block, block), channel_axis=0)
-    got = features(apply([step], made()))[0][3]
-    assert np.array_equal(got, wanted.astype(np.float32))
-    flat = features(apply([step], made((432,))))[0]
-    assert flat.shape == (40, len(wanted))
+@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 12, 12), (3, 17, 21)])
+@pytest.mark.parametrize(("step", "options"), [("hog", (4, 2, 9)), ("hog:3:1:6", (3, 1, 6)), ("hog:5", (5, 2, 9))])
+def test_hog_is_scikit_images(step, options, shape):
+    reference = pytest.importorskip("skimage.feature").hog
+    cell, block, orientations = options
+    splits = made(shape, counts=(300, 1, 0))  # more than one chunk
+    got = features(apply([step], splits))
+    for i in (0, 3, 255, 256, 299):
+        image = features(splits)[0][i]
+        wanted = reference(image, orientations, (cell, cell), (block, block), channel_axis=0)
+        assert np.allclose(got[0][i], wanted, atol=2e-6)
+    assert got[0].dtype == np.float32 and got[1].shape == (1, len(wanted)) and got[2].shape == (0, len(wanted))
+    if shape[1] == shape[2]:
+        assert np.array_equal(features(apply([step], made((shape[0] * 144,), counts=(300, 1, 0))))[0], got[0])
+
+
+def test_hog_of_images_with_edges_in_one_direction_only():
+    """Where rounding decides the bin: gradients along the axes, and none at all."""
+    reference = pytest.importorskip("skimage.feature").hog
+    flat, slope = np.full((16, 16), 0.5, np.float32), np.linspace(0, 1, 16, dtype=np.float32)
+    for image in (
+        flat,
+        flat + slope,
+        flat - slope,
+        flat + slope[:, None],
+        flat - slope[:, None],
+        flat * slope * slope.T,
+    ):
+        assert np.allclose(hog(image[None, None])[0], reference(image, 9, (4, 4), (2, 2)), atol=2e-6)
+
+
+def test_hog_of_real_images():
+    reference = pytest.importorskip("skimage.feature").hog
+    images = datasets.load("digits", flatten=False).test.tensors[0].array[:50]
+    wanted = [reference(image[0], 9, (2, 2), (2, 2)) for image in images]
+    assert np.allclose(hog(images, cell=2), wanted, atol=2e-6)
 
 
 @pytest.mark.parametrize("kept", ["0.9", "0.3", "5", "40"])
@@ -132,7 +159,6 @@ def test_pca_of_data_far_from_zero():
 
 
 def test_steps_follow_one_another():
-    pytest.importorskip("skimage")
     pytest.importorskip("sklearn")
     splits = made()
     step_by_step = apply(["pca:4"], apply(["hog"], apply(["gray"], splits)))
@@ -175,7 +201,6 @@ def test_wrong_steps_are_named(step, says):
 
 
 def test_steps_that_do_not_suit_the_data():
-    pytest.importorskip("skimage")
     pytest.importorskip("sklearn")
     for step in ("hog", "gray"):
         with pytest.raises(ValueError, match=rf"{step} needs images .* features of shape \(4,\)"):

@@ -64,7 +64,7 @@ class Preprocessor:
 
         Raises:
             ValueError: a step that does not exist or does not suit what it is given; the message names it.
-            ImportError: scikit-image (hog) or scikit-learn (pca) is missing.
+            ImportError: scikit-learn or threadpoolctl, which pca needs, is missing.
 
         >>> x = np.array([[0.0, 5.0], [2.0, 5.0]], np.float32)
         >>> Preprocessor.fit(["standardize"], x)(x)
