@@ -33,8 +33,19 @@ class Residual(nn.Module):
         return h + self.fc(h).relu()
 
 
-# An MLP: all ops (depth=None), its layers (1), the whole model as one card (0).
-mlp = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), Residual(5), nn.Linear(5, 3))
+class MLP(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 5)
+        self.block = Residual(5)
+        self.last = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.last(self.block(self.first(x).relu()))
+
+
+# All ops (depth=None), the layers (1), the whole model as one card (0).
+mlp = MLP()
 loss = F.cross_entropy(mlp(x), y)
 drawings = {depth: viz.graph(loss, mlp, {"x": x, "y": y}, depth=depth, direction="LR") for depth in (None, 1, 0)}
 loss.backward()
