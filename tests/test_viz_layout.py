@@ -1,4 +1,4 @@
-"""The layered layout: nothing overlaps, frames hold what is theirs alone, lines cross no box, same input same output."""
+"""The layered layout: nothing overlaps, frames hold only what is theirs, lines cross no box, the same every time."""
 
 from __future__ import annotations
 

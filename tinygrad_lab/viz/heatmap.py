@@ -109,7 +109,8 @@ def heat_map(array: np.ndarray, *, side: int = SIDE, start: tuple[int, int] | No
             _slice(row, cells.shape[0], matrix.shape[0]),
             _slice(column, cells.shape[1], matrix.shape[1]),
         ]
-        count, where = cells.size, "[" + ", ".join(parts) + "]"
+        count = cells.size
+        where = "[" + ", ".join(parts) + "]" if count < array.size else ""
     made = HeatMap(tuple(array.shape), str(array.dtype), cells, count, scale, where, "", found)
     made.title = _title(made, array)
     return made

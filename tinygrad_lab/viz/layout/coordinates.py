@@ -102,7 +102,7 @@ def _align(
         choosers = sorted(groups[row], key=own.__getitem__, reverse=not leftwards)
         for main in (True, False):
             for chooser in choosers:
-                if (chooser, down) in used:
+                if chooser in used:
                     continue
                 options = [tie for tie in groups[row][chooser] if tie.main == main]
                 if not options:
@@ -119,7 +119,7 @@ def _align(
                     if at < len(taken) and (taken[at][0] <= pair[0] or taken[at][1] <= pair[1]):
                         continue
                     insort(taken, pair)
-                    used.add((chooser, down))
+                    used.add(chooser)
                     aligned.append((tie.a, tie.b, tie.at - tie.to))
                     break
     return aligned

@@ -1,8 +1,8 @@
 """Layers: which row each box stands in.
 
 Longest paths from the top, with clusters as blocks: all that feeds a cluster is above its first row, all that uses it
-below its last one. Boxes with more users than operands are then pulled down to their users, which shortens edges, and with
-them chains from a source that nothing else uses; parallel branches stay side by side.
+below its last one. Boxes with more users than operands are then pulled down to their users, which shortens edges, and
+with them chains from a source that nothing else uses; parallel branches stay side by side.
 """
 
 from __future__ import annotations

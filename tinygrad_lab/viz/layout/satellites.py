@@ -31,15 +31,15 @@ def hosts(boxes: list[Box], satellites: list[Box], number: dict[str, int], spaci
         held.append(Host(cross, length))
     sides: list[tuple[list[Box], list[Box]]] = [([], []) for _ in boxes]
     for satellite in satellites:
-        if satellite.beside not in number:
+        if satellite.beside is None or satellite.beside not in number:
             raise ValueError(f"{satellite.id!r} stands beside {satellite.beside!r}, which is no box of the layers")
-        host = number[satellite.beside]
-        left, right = sides[host]
+        index = number[satellite.beside]
+        left, right = sides[index]
         long = satellite.width if flat else satellite.height
         before = _stack(left, spacing, flat)
         if (
             not left
-            or before + spacing.stack + long <= 1.6 * held[host].length
+            or before + spacing.stack + long <= 1.6 * held[index].length
             or before <= _stack(right, spacing, flat)
         ):
             left.append(satellite)
