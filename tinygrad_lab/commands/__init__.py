@@ -5,7 +5,7 @@ its exit code (None: 0); what it raises becomes one line: ValueError with exit c
 ImportError with 1.
 """
 
-from tinygrad_lab.commands import drawing, experiments, gradients, predict, report, training
+from tinygrad_lab.commands import drawing, experiments, gradients, predict, report, reproduce, training
 from tinygrad_lab.commands.application import app
 
-__all__ = ["app", "drawing", "experiments", "gradients", "predict", "report", "training"]
+__all__ = ["app", "drawing", "experiments", "gradients", "predict", "report", "reproduce", "training"]

@@ -1,0 +1,53 @@
+"""The pictures of a group of experiments: curves, accuracy against a swept value, a grid, or weights as images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinygrad_lab.experiments.examination import first_weights
+from tinygrad_lab.experiments.figures import plot_curves, plot_grid, plot_swept, plot_weights
+from tinygrad_lab.experiments.history import Run
+from tinygrad_lab.experiments.reproduce.rows import Group
+from tinygrad_lab.experiments.tables import Outcome, field_text
+
+__all__ = ["draw"]
+
+
+def draw(group: Group, outcomes: Sequence[Outcome], folder: Path) -> Path | None:
+    """Draw what `group.draw` asks for to folder/NAME.png. None if it asks for nothing, or no run is there to draw."""
+    done = [outcome for outcome in outcomes if outcome.history is not None]
+    if not group.draw or not done:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{group.name}.png"
+    if group.draw == "curves":
+        words = [words or group.name[4:] for words, _ in group.experiments()]
+        known = zip(words, outcomes, strict=True)
+        return plot_curves({word: outcome.history for word, outcome in known if outcome.history is not None}, path)
+    if group.draw == "swept":
+        (field,) = group.grid
+        values = [value if isinstance(value, (int, float)) else field_text(value) for value in group.grid[field]]
+        measures = {
+            name: [[outcome.measured(f"{name}_accuracy")] for outcome in outcomes] for name in ("validation", "test")
+        }
+        return plot_swept(field.replace("_", " "), values, measures, path, measure="accuracy")
+    if group.draw == "grid":
+        down, across = group.grid
+        wide = len(group.grid[across])
+        measured = [outcome.measured("validation_accuracy") for outcome in outcomes]
+        cells = [measured[i : i + wide] for i in range(0, len(measured), wide)]
+        return plot_grid((down, across), group.grid[down], group.grid[across], cells, path)
+    return _weights(group, done[0], path)
+
+
+def _weights(group: Group, outcome: Outcome, path: Path) -> Path | None:
+    if outcome.folder is None:
+        return None
+    run = Run.load(outcome.folder)
+    weights = first_weights(run)
+    if weights is None:
+        return None
+    softmax = not run.experiment.hidden
+    title = "Templates of the classes" if softmax else "First-layer weights"
+    return plot_weights(weights, run.classes if softmax else None, path, title=title)
