@@ -82,6 +82,11 @@ def test_hostile_names_stay_text():
     hostile_steps().text().encode()
 
 
+def test_the_page_can_cover_values_and_gradients_of_cards():
+    text = residual_steps().html()
+    assert 'data-part="value"' in text and 'data-part="gradient"' in text
+
+
 def test_pages_are_small():
     steps = mnist_steps()
     assert len(steps.html().encode()) < 250_000

@@ -139,12 +139,13 @@ function checkTable(block) {
 function backwardBlock(step, block, b, i) {
   const hidden = open(i, b), label = `∂L/∂${name(block.node)}`;
   const raw = block.raw === undefined ? block.value : block.raw;
-  const parts = block.parts?.length ? block.parts : [{ array: step.cotangent, label: `∂L/∂${name(step.node)}` }, "→"];
+  const incoming = { array: step.cotangent, label: `∂L/∂${name(step.node)}` };
+  const parts = block.parts?.length ? [...block.parts, "="] : [incoming, "→"];
   const result = block.before === undefined && block.raw === undefined ? label : "contribution";
   const box = make("div", { class: "block" }, ...asked(i, b), ruleLine(block.math));
-  const onlyCopied = block.raw !== undefined && parts.length === 1 && parts[0].array === raw; // the sum says it all
+  const onlyCopied = block.raw !== undefined && parts.length === 2 && parts[0].array === raw; // the sum says it all
   if (!onlyCopied) {
-    box.append(equation([...parts, block.parts?.length ? "=" : "", { array: raw, label: result, result: true }], hidden));
+    box.append(equation([...parts, { array: raw, label: result, result: true }], hidden));
   }
   if (block.raw !== undefined) box.append(copies(block, hidden));
   if (block.before !== undefined) box.append(accumulation(block, hidden));

@@ -180,15 +180,20 @@ class _Teller:
         terms = self._terms(found)
         return terms if all(isinstance(part, str) or part["array"] in inputs for part in terms) else []
 
-    def _of_incoming(self, parts: list[Any], turn: BackwardStep) -> list[Any]:
-        """A rule that is one sum or one rearrangement of the incoming gradient is shown with what it works on."""
+    def _rule(self, turn: BackwardStep, part: Contribution, found: Equation) -> list[Any]:
+        """The right side of a rule, with the incoming gradient in sight; empty where the page shows g → result."""
         incoming = f"∂L/∂{typeset.shown(self.names[turn.step])}"
-        if len(parts) == 1 and parts[0]["label"] != incoming and parts[0]["label"].endswith(incoming):
-            return [
-                parts[0]["label"].removesuffix(incoming).replace("_", " ").strip(),
-                {**parts[0], "array": self.table.add(turn.cotangent), "label": incoming},
-            ]
-        return parts
+        g = {"array": self.table.add(turn.cotangent), "label": incoming}
+        parts = self._terms(found)
+        labels = [term["label"] for term in parts if not isinstance(term, str)]
+        if parts and turn.cotangent.size == 1 and not any(incoming in label for label in labels):
+            return [g, "·", *parts]  # a factor 1 that was left out
+        if len(parts) != 1 or parts[0]["array"] == g["array"]:
+            combined = found.combined()
+            return parts if combined is not None and combined.shape == part.raw.shape else []
+        if labels[0].endswith(incoming) and not part.copied:  # one sum, or one rearrangement: of what?
+            return [labels[0].removesuffix(incoming).replace("_", " ").strip(), g]
+        return []
 
     def _called_op(self, step: Step) -> str:
         """The op as the user knows it: matmul, cross_entropy."""
@@ -268,7 +273,7 @@ class _Teller:
         node = self.picture.node(edge.source)
         why = {
             "parameter": "it is frozen (requires_grad is False)",
-            "input": "it is data: nobody asked how the loss depends on it",
+            "input": "it is data, and nobody asked how the loss depends on it",
             "target": "it is a label",
             "constant": "it is a constant",
         }.get(node.kind, "it was detached")
@@ -296,7 +301,7 @@ class _Teller:
             called = self._called(turn.step)
             told = equation(turn.step, part.argument, turn.cotangent, known, names=called, result=part.raw)
             block["math"] = told.mathml
-            block["parts"] = self._of_incoming(self._terms(told), turn)
+            block["parts"] = self._rule(turn, part, told)
         if found:
             block["checks"] = [
                 {
