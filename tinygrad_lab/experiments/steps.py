@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-
 __all__ = ["STEPS", "State", "Step", "check", "parse"]
 
 _BLOCK = 2048  # rows at a time in float64, so that 60,000 images need no second copy of that width
