@@ -316,6 +316,21 @@ def test_a_stopped_run_resumes_to_the_bit(
     assert same(Run.load(tmp_path / "stopped"), whole)
 
 
+def test_ctrl_c_after_the_training_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = training.evaluate
+
+    def interrupted(model: Any, dataset: Any, *rest: Any, **options: Any) -> tuple[float, float]:
+        if len(dataset) == 1077:  # the whole training set is evaluated at the end
+            signal.raise_signal(signal.SIGINT)
+        return real(model, dataset, *rest, **options)
+
+    monkeypatch.setattr(training, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quick(QUICK, tmp_path)
+    monkeypatch.undo()
+    assert same(Run.load(tmp_path), quick(QUICK)) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_finished_run_goes_on_with_more_epochs(tmp_path: Path) -> None:
     experiment = MLP.replace(keep_best=True, momentum=0.9)
     quick(experiment.replace(epochs=2), tmp_path / "a")

@@ -18,6 +18,8 @@ def main(arguments: list[str] | None = None) -> None:
 
         from tinygrad_lab.commands import app
     except ModuleNotFoundError as error:
+        if str(error.name).startswith("tinygrad_lab"):  # a fault of this package, not of its installation
+            raise
         sys.exit(f"tinygrad-lab needs {error.name}: pip install 'tinygrad_lab[lab]'")
     code: Any = 0
     try:

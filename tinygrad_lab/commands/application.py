@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 
-__all__ = ["app", "show", "tell"]
+from tinygrad_lab.experiments import parse_field
+
+__all__ = ["DATA", "DOWNLOAD", "QUIET", "RESUME", "SET", "app", "assignment", "changed_fields", "show", "tell"]
+
+# Options that several commands have.
+SET = typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field; may be given several times.")
+DATA = typer.Option(help="Folder with the data set's files.")
+DOWNLOAD = typer.Option(help="Download the data set if it is not there.")
+RESUME = typer.Option(help="Go on from the checkpoint in the run's folder.")
+QUIET = typer.Option(help="No progress bar.")
 
 app = typer.Typer(
     add_completion=False,
@@ -31,3 +41,16 @@ def show(name: str, history: Any) -> None:
         f"{name:>8}: train {history.final_train_accuracy:.4f}   {known}test {history.test_accuracy:.4f}   "
         f"({history.seconds:.1f} s)"
     )
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """('lr', '0.1') from 'lr=0.1'. ValueError if there is no =."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"expected FIELD=VALUE, for example lr=0.1, got {text!r}")
+    return name.strip(), value
+
+
+def changed_fields(texts: Sequence[str] | None) -> dict[str, Any]:
+    """The fields of an experiment that --set gives."""
+    return {name: parse_field(name, value) for name, value in map(assignment, texts or [])}

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tinygrad_lab.commands.application import app, show, tell
+from tinygrad_lab.commands.application import (
+    DATA,
+    DOWNLOAD,
+    QUIET,
+    RESUME,
+    SET,
+    app,
+    assignment,
+    changed_fields,
+    show,
+    tell,
+)
 from tinygrad_lab.commands.training import run_or_tell
 from tinygrad_lab.experiments import Experiment, Run, parse_field, read_toml, sweep
 from tinygrad_lab.experiments.figures import plot_curves
 from tinygrad_lab.experiments.tables import MEASURES, field_text, markdown_table
 
 CONFIG = typer.Argument(metavar="CONFIG.toml", help="Fields of an experiment: model = 'mlp', hidden = [256, 30], ...")
-SET = typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field; may be given several times.")
-DATA = typer.Option(help="Folder with the data set's files.")
-QUIET = typer.Option(help="No progress bar.")
 
 
 @app.command(name="run")
@@ -25,15 +33,15 @@ def run_command(
     config: Annotated[Path, CONFIG],
     changes: Annotated[list[str] | None, SET] = None,
     data: Annotated[Path, DATA] = Path("data"),
-    download: Annotated[bool, typer.Option(help="Download the data set if it is not there.")] = False,
+    download: Annotated[bool, DOWNLOAD] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of this run [default: runs/CONFIG].")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the run's folder.")] = False,
+    resume: Annotated[bool, RESUME] = False,
     histograms: Annotated[bool, typer.Option(help="Record weights, gradients and activations for the report.")] = False,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Run the experiment that a TOML file describes; store the model, metrics, curves and a checkpoint."""
     experiment, _ = read_toml(config)
-    experiment = experiment.replace(**_changes(changes or []))
+    experiment = experiment.replace(**changed_fields(changes))
     folder = out or Path("runs") / config.stem
     options: dict[str, Any] = {"data": data, "download": download, "resume": resume, "progress": not quiet}
     done = run_or_tell(experiment, folder, histograms=histograms, **options)
@@ -68,11 +76,11 @@ def sweep_command(
     Writes table.csv, table.md, runs.csv and a figure. Exit code 1 if a run failed.
     """
     base, swept = read_toml(config)
-    base = base.replace(**_changes(changes or []))
+    base = base.replace(**changed_fields(changes))
     listed = swept.pop("seeds", None)
     if listed is not None and not isinstance(listed, list):
         raise ValueError(f"{config}: seeds in [sweep] must be a list, for example [0, 1, 2], got {listed!r}")
-    for name, text in map(_split, grid or []):
+    for name, text in map(assignment, grid or []):
         swept[name] = [parse_field(name, value) for value in _values(text)]
     if not swept:
         raise ValueError("nothing to sweep over: give --grid lr=0.1,0.01, or a table [sweep] in the file")
@@ -114,17 +122,6 @@ def compare(
     tell(markdown_table(header, lines))
     out.parent.mkdir(parents=True, exist_ok=True)
     tell(f"curves: {plot_curves({name: done.history for name, done in runs.items()}, out)}")
-
-
-def _split(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"expected FIELD=VALUE, for example lr=0.1, got {text!r}")
-    return name.strip(), value
-
-
-def _changes(texts: Sequence[str]) -> Mapping[str, Any]:
-    return {name: parse_field(name, value) for name, value in map(_split, texts)}
 
 
 def _values(text: str) -> list[str]:

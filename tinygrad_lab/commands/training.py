@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tinygrad_lab import datasets
-from tinygrad_lab.commands.application import app, show
+from tinygrad_lab.commands.application import DATA, DOWNLOAD, QUIET, RESUME, SET, app, changed_fields, show
 from tinygrad_lab.commands.drawing import draw_run
 from tinygrad_lab.experiments import Experiment, Run, run
 from tinygrad_lab.experiments.figures import plot_curves
@@ -19,7 +19,7 @@ from tinygrad_lab.experiments.figures import plot_curves
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for models, metrics and curves.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
-    quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Train softmax regression and a two-layer MLP on the handwritten digits that scikit-learn brings along."""
     splits = datasets.load("digits")
@@ -53,7 +53,7 @@ def demo(
 @app.command(name="train")
 def train_command(
     dataset: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist or cifar10.")] = "digits",
-    model: Annotated[str, typer.Option(help="softmax or mlp.")] = "softmax",
+    model: Annotated[str, typer.Option(help="softmax, mlp or linear.")] = "softmax",
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers of an mlp: 256,30.")] = "",
     optimizer: Annotated[
         str, typer.Option(help="sgd, adam, adamw, adamax, nadam, rmsprop, adagrad or adadelta.")
@@ -61,32 +61,37 @@ def train_command(
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
     momentum: Annotated[float, typer.Option(help="For sgd and rmsprop.")] = 0.0,
     weight_decay: Annotated[float, typer.Option(help="L2 penalty, as the optimizer defines it.")] = 0.0,
-    batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Samples per step, 0: the whole training set.")] = 100,
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
-    data: Annotated[Path, typer.Option(help="Folder with the data set's files.")] = Path("data"),
-    download: Annotated[bool, typer.Option(help="Download the data set if it is not there.")] = False,
+    changes: Annotated[list[str] | None, SET] = None,
+    data: Annotated[Path, DATA] = Path("data"),
+    download: Annotated[bool, DOWNLOAD] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of this run [default: runs/DATASET-MODEL].")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the run's folder.")] = False,
-    quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    resume: Annotated[bool, RESUME] = False,
+    quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Train a classifier; store the model, metrics, curves and a checkpoint in the run's folder."""
+    """Train a classifier; store the model, metrics, curves and a checkpoint in the run's folder.
+
+    --set gives any other field of an experiment: --set dropout=0.5 --set schedule=cosine --set preprocess=hog,pca:0.95
+    """
     try:
         widths = tuple(int(width) for width in hidden.replace(",", " ").split())
     except ValueError:
         raise ValueError(f"hidden must be widths separated by commas, for example 256,30, got {hidden!r}") from None
-    experiment = Experiment(
-        dataset=dataset,
-        model=model,
-        hidden=widths,
-        optimizer=optimizer,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        batch_size=batch_size,
-        epochs=epochs,
-        seed=seed,
-    )
+    fields = {
+        "dataset": dataset,
+        "model": model,
+        "hidden": widths,
+        "optimizer": optimizer,
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "seed": seed,
+    }
+    experiment = Experiment.from_dict({**fields, **changed_fields(changes)})
     folder = out or Path("runs") / f"{dataset}-{model}"
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder, {folder} is a file")

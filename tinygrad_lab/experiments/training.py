@@ -383,4 +383,6 @@ def run(
     finished = Run(experiment, training.model, history, list(splits.classes), preprocessor, target)
     if target is not None:
         finished.save(target)
+    if stopping:  # Ctrl-C came when the training was over: nothing is lost, but what called this must end
+        raise KeyboardInterrupt
     return finished
