@@ -414,6 +414,29 @@ def test_tracing_keeps_values_gradients_and_lines_for_pictures_made_after_backwa
     assert not core.observers
 
 
+@pytest.mark.parametrize("traced", [False, True])
+def test_constants_among_several_operands_after_backward(traced):
+    W, x = torch.ones(2, requires_grad=True), torch.full((2,), 3.0)
+    observed = viz.tracing()
+    if traced:
+        with observed:
+            loss = torch.cat([x, W, x]).square().sum()
+    else:
+        loss = torch.cat([x, W, x]).square().sum()
+    loss.backward()
+    picture = read(loss, names={"W": W, "x": x})
+    (cat,) = [node for node in picture.nodes if node.op == "cat"]
+    found = edges_of(picture, cat.name)
+    if traced:
+        assert found == [("x", "tensors[0]", False), ("W", "tensors[1]", True), ("x", "tensors[2]", False)]
+    else:
+        assert [(argument, flows) for _, argument, flows in found] == [
+            ("tensors[0]", False),
+            ("tensors[1]", True),
+            ("tensors[2]", False),
+        ]
+
+
 def test_retained_gradients_are_shown():
     x, W, _ = small()
     h = x @ W

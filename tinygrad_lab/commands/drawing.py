@@ -37,7 +37,7 @@ def graph(
     does not load or has no such thing, 1 if a program that PNG or PDF needs is missing.
     """
     path, name = split_target(target, "loss")
-    options = {"depth": depth, "direction": direction, "values": values, "max_cards": max_cards}
+    options: dict[str, Any] = {"depth": depth, "direction": direction, "values": values, "max_cards": max_cards}
     options |= {"engine": engine, "timeout": timeout}
     with viz.tracing():  # the file may go backward itself, and what that frees is kept
         file = UserFile(Path(path))

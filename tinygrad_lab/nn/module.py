@@ -98,9 +98,9 @@ class Module(Tree):
         ~ no gradient flows to this operand
         <BLANKLINE>
         """
-        from tinygrad_lab import viz
+        from tinygrad_lab.viz.drawing import graph_of_call
 
-        return viz.graph_of_call(self, inputs, **options)
+        return graph_of_call(self, inputs, **options)
 
     def summary(self, *inputs: Any, depth: int | None = None, **named: Any) -> Any:
         """The table of layers: output shapes for these inputs, parameters, multiply-adds and memory, with totals.

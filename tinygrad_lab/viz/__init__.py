@@ -2,8 +2,8 @@
 
 from tinygrad_lab.viz.chain_rule import Formulas, formulas
 from tinygrad_lab.viz.dot import draw_dot
-from tinygrad_lab.viz.drawing import Graph, graph, graph_of_call
+from tinygrad_lab.viz.drawing import Graph, graph
 from tinygrad_lab.viz.steps import Steps, step
 from tinygrad_lab.viz.tracing import tracing
 
-__all__ = ["Formulas", "Graph", "Steps", "draw_dot", "formulas", "graph", "graph_of_call", "step", "tracing"]
+__all__ = ["Formulas", "Graph", "Steps", "draw_dot", "formulas", "graph", "step", "tracing"]

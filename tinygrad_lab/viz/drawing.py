@@ -140,7 +140,8 @@ class Graph:
         if self._engine == "dot":
             try:
                 text = to_dot(picture, self._direction, self._values)
-                return export.run_dot(text, "svg", self._timeout).decode()
+                drawn = export.run_dot(text, "svg", self._timeout).decode()
+                return drawn[drawn.index("<svg") :]  # without a prologue it may stand inside a page
             except (export.DotMissing, export.DotTimeout) as error:
                 reason = "was not found" if isinstance(error, export.DotMissing) else f"took over {self._timeout:g} s"
                 picture.remarks = [*picture.remarks, f"drawn with the builtin layout: Graphviz {reason}"]

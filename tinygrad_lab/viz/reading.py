@@ -136,7 +136,7 @@ class Reading:
             requires_grad=True,
             call=self._calls.get(source),
             value=value,
-            saved=tuple(source.plan.names),
+            saved=tuple(name for name in source.plan.names if name in source.plan.needs),
             source=None if record is None else record.source,
             note=_note(step),
             no_value=FREED if source.saved is None else "value not kept",
@@ -170,6 +170,8 @@ class Reading:
             several = isinstance(operand, tuple)
             for i, item in enumerate(operand if isinstance(operand, tuple) else (operand,)):
                 label = f"{argument}[{i}]" if several else argument
+                if item is None and several and argument in remembered:
+                    item = remembered[argument][i]
                 if isinstance(item, Step):
                     source = item.source
                     yield label, self._leaves.of_tensor(source) if item.is_leaf else self._of[source], True
@@ -191,9 +193,9 @@ class Reading:
     def _is_forgotten(step: Step, argument: str) -> bool:
         """Whether the op must have had this operand, of which the freed graph says nothing more."""
         op, node = step.op, step.source
-        if node.saved is not None or argument not in getattr(op, "arrays", ()) or op.sequence:
+        if node.saved is not None or argument not in getattr(op, "arrays", ()) or argument not in node.plan.names:
             return False
-        return argument in node.plan.names and op.signature.parameters[argument].default is not None
+        return op.signature.parameters[argument].default is not None
 
     def _mark_outputs(self, tensors: list[Tensor]) -> None:
         for tensor in tensors:
