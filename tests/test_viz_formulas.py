@@ -15,6 +15,7 @@ from viz_indices import evaluate_indexed
 
 import tinygrad_lab as torch
 from tinygrad_lab import nn, viz
+from tinygrad_lab.autograd import Function
 from tinygrad_lab.nn import functional as F
 from tinygrad_lab.viz import formula as f
 from tinygrad_lab.viz.evaluate import evaluate
@@ -160,6 +161,41 @@ def test_long_graphs_leave_the_middle_out():
         y = y * 1.01
     found = viz.formulas(y, names={"x": x}, max_ops=20)
     assert len(found.sections[0][1]) == 20 and "280 operations" in found.note and "max_ops=300" in found.text()
+
+
+def test_a_leaf_has_no_chain_rule():
+    with pytest.raises(RuntimeError, match="nothing was computed"):
+        viz.formulas(torch.tensor(1.0).requires_grad_())
+
+
+class Two(Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2, x * 3
+
+    @staticmethod
+    def backward(ctx, g, h):
+        return g * 2 + h * 3
+
+
+def test_a_function_without_a_formula_is_named():
+    x = torch.ones(2).requires_grad_()
+    a, b = Two.apply(x)
+    written = viz.formulas((a * b).sum(), names={"x": x, "a": a, "b": b}).text()
+    assert "= Two(x)" in written and "∂L/∂x = vjp_Two(" in written
+    assert "= a ⊙ b" in written and "∂L/∂a = ∂L/∂t4 ⊙ b" in written  # known without values
+
+
+def test_large_float32_sums_still_show_their_terms():
+    torch.manual_seed(0)
+    model = nn.Linear(20, 3)
+    loss = F.cross_entropy(model(torch.rand(20_000, 20)), torch.randint(0, 3, (20_000,)))
+    assert all(found.exact and found.terms for found in viz.formulas(loss, params=model).contributions)
+
+
+def test_numbers_stand_in_the_equations():
+    x = torch.ones(2).requires_grad_()
+    assert "∂L/∂x = ∂L/∂t2 ⊙ 2 x" in viz.formulas((x**2).sum(), names={"x": x}).text()
 
 
 def test_after_backward_it_says_what_to_do():

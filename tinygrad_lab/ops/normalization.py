@@ -44,7 +44,8 @@ def _input_cotangent(g, weight, dims, normalized, scale):
     formula=r"y = w \odot \hat a + b,\; \hat a = s\,c,\; s = 1 / \sqrt{\mathrm{mean}(c^2) + \epsilon},\;"
     r" c = a - \mathrm{mean}(a)",
     vjp_formula={
-        "input": r"\bar a = s\,(h - \mathrm{mean}(h) - \hat a \odot \mathrm{mean}(h \odot \hat a)),\; h = w \odot \bar y",
+        "input": r"\bar a = s\,(h - \mathrm{mean}(h) - \hat a \odot \mathrm{mean}(h \odot \hat a)),\;"
+        r" h = w \odot \bar y",
         "weight": r"\bar w = \textstyle\sum_{\text{copies}} \bar y \odot \hat a",
         "bias": r"\bar b = \textstyle\sum_{\text{copies}} \bar y",
     },

@@ -16,7 +16,7 @@ from tinygrad_lab.autograd import Step
 from tinygrad_lab.tensor import Tensor
 from tinygrad_lab.viz import formula as f
 from tinygrad_lab.viz.derivation import derive
-from tinygrad_lab.viz.equations import Equation, equation, forward_equation
+from tinygrad_lab.viz.equations import Equation, equation, formula_without_values, forward_equation
 from tinygrad_lab.viz.reading import read
 from tinygrad_lab.viz.recording import Recording, record
 from tinygrad_lab.viz.symbols import Name, Partial
@@ -73,23 +73,24 @@ def formulas(loss: Tensor, params: Any = None, names: Mapping[str, Any] | None =
     >>> print(found.latex().splitlines()[2])
     \mathrm{t2} &= x \cdot W && \text{1$\times$1}\\[2pt]
     """
+    if isinstance(loss, Tensor) and loss.node is None:
+        raise RuntimeError("viz.formulas: nothing was computed: the loss is a leaf, or was made under no_grad()")
     recording = record(loss)
     picture = read(loss, params, names)
     ops = [node for node in picture.nodes if node.kind in ("op", "loss")]
-    shown = dict(zip(recording.forward, ops, strict=True))
-    edges = {(edge.target, edge.argument): picture.node(edge.source).name for edge in picture.edges}
-    called: dict[Step, str] = {step: node.name for step, node in shown.items()}
+    shown = dict(zip((node.id for node in ops), recording.forward, strict=True))
+    called: dict[Step, str] = {shown[node.id]: node.name for node in ops}
     if called[recording.loss] in ("loss", ops[-1].id):
         called[recording.loss] = "L"
-    for step in recording.forward:
+    operands: dict[Step, dict[str, str]] = {step: {} for step in recording.forward}
+    for edge in picture.edges:
+        source = picture.node(edge.source)
+        if source.kind != "constant" or source.shape:  # numbers stand in the equations as such
+            operands[shown[edge.target]][edge.argument] = source.name
+    for step, found in operands.items():
         for argument, operand in step.inputs:
-            called.setdefault(operand, edges.get((shown[step].id, argument), operand.name))
-    operands = {
-        step: {argument: name for (target, argument), name in edges.items() if target == node.id}
-        for step, node in shown.items()
-    }
-    for step in recording.forward:
-        operands[step] |= {argument: called[operand] for argument, operand in step.inputs} | {"y": called[step]}
+            found[argument] = called.setdefault(operand, found.get(argument, operand.name))
+        found["y"] = called[step]
     writer = _Writer(recording, called, operands)
     left_out = writer.shorten(max_ops)
     note = f"{left_out} operations in the middle are left out; max_ops={len(ops)} shows all." if left_out else ""
@@ -124,8 +125,10 @@ class _Writer:
             values = None if step in self.hidden else self.values(step)
             if step in self.hidden:
                 continue
-            found = None if values is None else forward_equation(step, values, self.operands[step])
-            tree = None if found is None else found.tree
+            if values is None:
+                tree = formula_without_values(step, "", self.operands[step])
+            else:
+                tree = forward_equation(step, values, self.operands[step]).tree
             lines.append(Line(tree or self._opaque(step), shape_text(step.shape)))
         return lines
 
@@ -155,7 +158,10 @@ class _Writer:
         found = None
         if values is not None:
             found = equation(step, part.argument, cotangent, values, self.operands[step], self.loss, part.raw)
-        if found is None or found.tree is None:
+        if found is None:
+            tree = formula_without_values(step, part.argument, self.operands[step], self.loss)
+            found = Equation(self.called[part.operand], tree, [], np.asarray(part.raw), np.asarray(part.value))
+        if found.tree is None:
             right = f.Apply("vjp", (self._partial(step),), (f.Symbol(step.op.name),))
             tree = f.Formula(self._partial(part.operand), "=", right)
             return Equation(self.called[part.operand], tree, [], np.asarray(part.raw), np.asarray(part.value))
@@ -173,7 +179,7 @@ class _Writer:
         remark = parts[0][1]
         if len(trees) == 1:
             return [Line(trees[0], remark)]
-        used = f"{remark}, used {len(trees)} times: contributions add"
+        used = ", ".join(part for part in (remark, f"used {len(trees)} times: contributions add") if part)
         if any(tree.relation != "=" or tree.more or isinstance(tree.left, f.Index) for tree in trees) or len(trees) > 6:
             first = Line(f.Formula(trees[0].left, trees[0].relation, trees[0].right, trees[0].more), used)
             others = [Line(f.Formula(tree.left, "+=", tree.right, tree.more), remark) for tree in trees[1:]]
@@ -201,5 +207,5 @@ def _in_brackets(tree: f.Tree) -> f.Tree:
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """3×4, or scalar."""
-    return "×".join(map(str, shape)) or "scalar"
+    """3×4, or scalar; nothing for a Function with several outputs, which has no shape of its own."""
+    return "×".join(map(str, shape)) or "scalar" if isinstance(shape, tuple) else ""

@@ -34,7 +34,7 @@ from tinygrad_lab.autograd import Step
 from tinygrad_lab.viz import formula as f
 from tinygrad_lab.viz import typeset
 from tinygrad_lab.viz.evaluate import NotEvaluable, combine, evaluate, is_matrix, key
-from tinygrad_lab.viz.meanings import Meaning, formula_of, meaning, operand_letters, rule_of
+from tinygrad_lab.viz.meanings import Meaning, formula_of, meaning, operand_letters, rule_of, symbols_of
 from tinygrad_lab.viz.symbols import substitute
 
 __all__ = ["Equation", "Term", "equation", "forward_equation"]
@@ -174,6 +174,18 @@ def forward_equation(step: Step, values: Mapping[str, Any], names: Mapping[str, 
     return _finished(found, tree, meant, _names(step, meant, names, "", tree, None), None, result, result)
 
 
+def formula_without_values(
+    step: Step, argument: str, names: Mapping[str, str], loss: str | None = None
+) -> f.Formula | None:
+    """The rule for `argument` (forward with "") where no values are known: read with names, not evaluated."""
+    tree = rule_of(step.op, argument, names) if argument else formula_of(step.op, names)
+    if tree is None or step.op.name == "contract":
+        return None
+    known = {symbol: names[name] for symbol, name in symbols_of(step.op).items() if name in names}
+    named = substitute(tree, {**known, "y": names["y"], "Y": names["y"]}, loss)
+    return named if isinstance(named, f.Formula) else None
+
+
 def _finished(
     name: str, tree: f.Formula, meant: Meaning, names: dict[str, Any], loss: str | None, result: Any, contribution: Any
 ) -> Equation:
@@ -206,13 +218,16 @@ def _has_indices(tree: f.Formula, names: Mapping[str, Any]) -> bool:
 
 
 def _agree(a: Any, b: np.ndarray) -> bool:
-    """Equal but for rounding, relative to the largest number: sums in another order, e^x in place of a saved value."""
+    """Equal but for rounding, in half of the digits of the largest number: float32 sums in another order lose some.
+
+    That tells a wrong formula from a right one; the tests hold equations to a few units in the last place.
+    """
     if a is None or np.shape(a) != b.shape:
         return False
     wide = np.asarray(a, float), np.asarray(b, float)
     if not b.size:
         return True
-    tolerance = 200 * np.finfo(b.dtype).eps if b.dtype.kind == "f" else 0
+    tolerance = float(np.sqrt(np.finfo(b.dtype).eps)) if b.dtype.kind == "f" else 0.0
     scale = np.max(np.abs(wide[1]), initial=0, where=np.isfinite(wide[1]))
     with np.errstate(invalid="ignore"):
         return bool(np.allclose(*wide, rtol=tolerance, atol=tolerance * scale, equal_nan=True))

@@ -110,8 +110,8 @@ VARIANTS: list[tuple[str, Callable[[Mapping[str, Any]], Any], str, dict[str, str
         lambda values: values.get("bias") is None and values.get("weight") is None,
         r"y = s\,c,\; s = 1 / \sqrt{\mathrm{mean}(c^2) + \epsilon},\; c = a - \mathrm{mean}(a)",
         {
-            "input": r"\bar a = s\,(\bar y - \mathrm{mean}(\bar y) - \hat a \odot \mathrm{mean}(\bar y \odot \hat a)),\; "
-            r"\hat a = s\,(a - \mathrm{mean}(a))"
+            "input": r"\bar a = s\,(\bar y - \mathrm{mean}(\bar y) - \hat a \odot \mathrm{mean}(\bar y \odot \hat a)),"
+            r"\; \hat a = s\,(a - \mathrm{mean}(a))"
         },
     ),
 ]
@@ -126,7 +126,7 @@ def _variant(op: Any, values: Mapping[str, Any]) -> tuple[str, dict[str, str]] |
 
 def formula_of(op: Any, values: Mapping[str, Any]) -> f.Formula | None:
     """The forward formula of a call; None for an op without one (a user's Function), or with one we cannot read."""
-    if op.name == "contract":
+    if op.name == "contract" and "subscripts" in values:
         return contraction(values, None)
     found = _variant(op, values)
     return _parsed(found[0] if found else op.formula)
@@ -134,7 +134,7 @@ def formula_of(op: Any, values: Mapping[str, Any]) -> f.Formula | None:
 
 def rule_of(op: Any, argument: str, values: Mapping[str, Any]) -> f.Formula | None:
     """The formula of the rule for `argument` ("input", or "tensors[1]" of an op on a sequence); None as above."""
-    if op.name == "contract":
+    if op.name == "contract" and "subscripts" in values:
         return contraction(values, int(argument.partition("[")[2].rstrip("]") or 0))
     found = _variant(op, values)
     rules = {**op.vjp_formula, **(found[1] if found else {})}
