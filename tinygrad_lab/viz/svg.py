@@ -119,11 +119,9 @@ def _cluster(call: str, rect: Rect) -> str:
 
 def _label(arranged: Arranged, call: ModuleCall, rect: Rect) -> str:
     label = elide(arranged.labels[call.id], max(int((rect.width - 16) / width("x", LABEL)), 4))
-    return (
-        f'<text x="{px(rect.x + 9)}" y="{px(rect.y + 15)}" font-size="{LABEL}" unicode-bidi="isolate" direction="ltr" '
-        f"{paint('muted')}><title>{escape(elide(call.path, 20_000))} : {escape(elide(call.type, 2_000))}</title>"
-        f"{escape(label)}</text>"
-    )
+    title = f"{escape(elide(call.path, 20_000))} : {escape(elide(call.type, 2_000))}"
+    place = f'x="{px(rect.x + 9)}" y="{px(rect.y + 15)}" font-size="{LABEL}" unicode-bidi="isolate" direction="ltr"'
+    return f'<g data-id="{call.id}"><title>{title}</title><text {place} {paint("muted")}>{escape(label)}</text></g>'
 
 
 def _edge(arranged: Arranged, edge: PictureEdge, tagged: bool) -> str:
