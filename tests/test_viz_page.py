@@ -18,7 +18,7 @@ from viz_graphs import op_case_list, random_graphs
 from viz_pages import HOSTILE, broken_steps, data_of, hostile_steps, long_steps, mnist_steps, residual_steps
 
 import tinygrad_lab as torch
-from tinygrad_lab import viz
+from tinygrad_lab import nn, viz
 from tinygrad_lab.viz import sentences
 from tinygrad_lab.viz.numbers import shown
 from tinygrad_lab.viz.recording import record
@@ -309,3 +309,19 @@ def test_numbers_as_shown():
     assert [shown(v) for v in (0.5, -0.00012, 1234.5, float("inf"), float("nan"), 99999)] == [
         "0.5", "−1.2e−4", "1234", "∞", "NaN", "1e5"
     ]  # fmt: skip
+
+
+def test_making_a_page_changes_nothing_of_the_program():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.ReLU(), nn.Linear(4, 2))
+    x, y = torch.randn(6, 3), torch.tensor([0, 1, 1, 0, 1, 0])
+    with viz.tracing():
+        loss = nn.functional.cross_entropy(model(x), y)
+    before = {name: value.tolist() for name, value in model.state_dict().items()}
+    state, numpy_state = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+    viz.step(loss, model).html()
+    assert {name: value.tolist() for name, value in model.state_dict().items()} == before
+    assert torch.get_rng_state().tolist() == state and np.random.get_state()[1].tolist() == numpy_state
+    assert all(parameter.grad is None for parameter in model.parameters())
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
