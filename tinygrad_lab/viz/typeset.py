@@ -192,8 +192,9 @@ class _MathML(Writer):
         return f'<mover>{body}<mo stretchy="false">{mark}</mo></mover>'
 
     def name(self, name: str) -> str:
-        tag = "mi" if len(name) == 1 else "mtext"
-        return f"<{tag}>{html.escape(shown(name))}</{tag}>"
+        return (
+            f"<mi>{html.escape(shown(name))}</mi>"  # not mtext, which counts as space: operators beside it lose theirs
+        )
 
     def digits(self, digits: str) -> str:
         return f"<mn>{digits}</mn>"
@@ -295,7 +296,7 @@ def mathml(tree: f.Tree, names: Mapping[str, Any] | None = None, loss: str | Non
     r"""The tree as the content of a `<math>` element: see `math_element`.
 
     >>> mathml(f.parse(r"y = a / 2").right, {"a": "<b>"})
-    '<mrow><mtext>&lt;b&gt;</mtext><mo>/</mo><mn>2</mn></mrow>'
+    '<mrow><mi>&lt;b&gt;</mi><mo>/</mo><mn>2</mn></mrow>'
     """
     return _MathML().of(_ready(tree, names, loss))
 
