@@ -83,7 +83,7 @@ def _lines(report: Report, context: Context) -> tuple[list[Line], list[tuple[str
     pictures = []
     for group in report.groups:
         lines[group.name] = group.lines(outcomes[group.name], context.quick, context.real_fashion)
-        drawn = draw(group, outcomes[group.name], context.figures)
+        drawn = draw(group, outcomes, context.figures)
         if drawn is not None:
             pictures.append((f"{group.name[4:].replace('-', ' ')}: {group.what}", drawn.name))
     for part in report.parts:

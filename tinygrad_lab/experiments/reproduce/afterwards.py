@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,45 @@ from tinygrad_lab.experiments.config import Experiment
 from tinygrad_lab.experiments.history import Run
 from tinygrad_lab.experiments.predict import predict
 from tinygrad_lab.experiments.reproduce.drawn import STYLES, draw_digit
-from tinygrad_lab.experiments.reproduce.rows import Line
+from tinygrad_lab.experiments.reproduce.rows import Group, Line
 from tinygrad_lab.experiments.sweeping import sweep
 from tinygrad_lab.experiments.training import evaluate
 from tinygrad_lab.tensor import wrap
 from tinygrad_lab.utils.data import TensorDataset
 
-__all__ = ["handwriting", "in_parallel", "saved_and_loaded"]
+__all__ = ["best_optimizer", "handwriting", "in_parallel", "saved_and_loaded"]
 
 Measure = Callable[[Any], list[Line]]
+
+
+def best_optimizer(bases: Mapping[str, Experiment], batch_sizes: Sequence[int], rates: Sequence[float]) -> Measure:
+    """Which optimizer is best at each batch size and each rate, of the report's experiments, by validation accuracy."""
+
+    def measure(context: Any) -> list[Line]:
+        lines = []
+        for field, values in (("batch_size", batch_sizes), ("lr", rates)):
+            groups = [Group(name, "", base, {field: values}) for name, base in bases.items()]
+            outcomes = context.run(groups)
+            said, wins = [], 0
+            for i, value in enumerate(values):
+                reached = {name: outcomes[name][i].measured("validation_accuracy") or 0.0 for name in bases}
+                best = max(reached, key=lambda name: reached[name])
+                wins += best == "Adam"
+                said.append(f"{value:g} {best} ({', '.join(f'{name} {reached[name]:.4f}' for name in bases)})")
+            words = field.replace("_", " ").replace("lr", "rate")
+            lines.append(
+                Line(
+                    "004-best-optimizer",
+                    f"the best optimizer by validation, at each {words}",
+                    "Adam best",
+                    "; ".join(said),
+                    _said(context, f"Adam best at {wins} of {len(values)}"),
+                    0.0,
+                )
+            )
+        return lines
+
+    return measure
 
 
 def saved_and_loaded(experiment: Experiment) -> Measure:

@@ -101,6 +101,8 @@ def _head(found: list[Finished], jobs: int, quick: bool, note: str) -> str:
         f"- machine: {machine()}",
         f"- time: {work / 60:.0f} minutes of runs, {jobs} at a time with one thread each; a row's seconds are its own",
     ]
+    short = [line for line in lines if "below" in line.verdict or "missed" in line.verdict or "failed" in line.verdict]
+    text += [f"- falls short: {line.name}, {line.what}: {line.verdict}" for line in short]
     if note:
         text.append(f"- data: {note}")
     if quick:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinygrad_lab.experiments.examination import first_weights
@@ -14,28 +14,33 @@ from tinygrad_lab.experiments.tables import Outcome, field_text
 __all__ = ["draw"]
 
 
-def draw(group: Group, outcomes: Sequence[Outcome], folder: Path) -> Path | None:
-    """Draw what `group.draw` asks for to folder/NAME.png. None if it asks for nothing, or no run is there to draw."""
-    done = [outcome for outcome in outcomes if outcome.history is not None]
+def draw(group: Group, outcomes: Mapping[str, Sequence[Outcome]], folder: Path) -> Path | None:
+    """Draw what `group.draw` asks for to folder/NAME.png. None if it asks for nothing, or no run is there to draw.
+
+    outcomes  of all groups of the report, by name
+    """
+    own = outcomes[group.name]
+    done = [outcome for outcome in own if outcome.history is not None]
     if not group.draw or not done:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{group.name}.png"
     if group.draw == "curves":
-        words = [words or group.name[4:] for words, _ in group.experiments()]
-        known = zip(words, outcomes, strict=True)
+        known = [(name[4:].replace("-", " "), outcomes[name][0]) for name in group.beside]
+        words = [words or group.name[4:].replace("-", " ") for words, _ in group.experiments()]
+        known += zip(words, own, strict=True)
         return plot_curves({word: outcome.history for word, outcome in known if outcome.history is not None}, path)
     if group.draw == "swept":
         (field,) = group.grid
         values = [value if isinstance(value, (int, float)) else field_text(value) for value in group.grid[field]]
         measures = {
-            name: [[outcome.measured(f"{name}_accuracy")] for outcome in outcomes] for name in ("validation", "test")
+            name: [[outcome.measured(f"{name}_accuracy")] for outcome in own] for name in ("validation", "test")
         }
         return plot_swept(field.replace("_", " "), values, measures, path, measure="accuracy")
     if group.draw == "grid":
         down, across = group.grid
         wide = len(group.grid[across])
-        measured = [outcome.measured("validation_accuracy") for outcome in outcomes]
+        measured = [outcome.measured("validation_accuracy") for outcome in own]
         cells = [measured[i : i + wide] for i in range(0, len(measured), wide)]
         return plot_grid((down, across), group.grid[down], group.grid[across], cells, path)
     return _weights(group, done[0], path)

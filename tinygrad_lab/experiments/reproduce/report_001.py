@@ -40,8 +40,8 @@ REPORT = Report(
         ),
         Group(
             "001-l2-too-strong",
-            "rate 0.3, batch 600, l2 10",
-            BASE.replace(l2=10.0),
+            "rate 0.3, batch 600, l2 100",
+            BASE.replace(l2=100.0),
             diverges=True,
         ),
         Group(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_lab.experiments.config import Experiment
-from tinygrad_lab.experiments.reproduce.afterwards import handwriting, in_parallel, saved_and_loaded
+from tinygrad_lab.experiments.reproduce.afterwards import best_optimizer, handwriting, in_parallel, saved_and_loaded
 from tinygrad_lab.experiments.reproduce.rows import Group, Report, Task
 
 __all__ = ["REPORT"]
@@ -32,9 +32,16 @@ REPORT = Report(
     "MNIST, networks 784-256-30-10 and others",
     [
         Group("004-softmax", "softmax regression, Adam", ADAM.replace(model="softmax", hidden=[]), report=[0.80]),
-        Group("004-optimizer-gd", "gradient descent, rate 0.1", GD, draw="curves"),
-        Group("004-optimizer-momentum", "momentum 0.9, rate 0.05", MOMENTUM, draw="curves"),
-        Group("004-optimizer-adam", "Adam, rate 0.001", ADAM, report=[0.94], draw="curves"),
+        Group("004-optimizer-gd", "gradient descent, rate 0.1, batch 64, 10 epochs", GD),
+        Group("004-optimizer-momentum", "momentum 0.9, rate 0.05", MOMENTUM),
+        Group(
+            "004-optimizer-adam",
+            "Adam, rate 0.001",
+            ADAM,
+            report=[0.94],
+            draw="curves",
+            beside=("004-optimizer-gd", "004-optimizer-momentum"),
+        ),
         Group(
             "004-rate-decay",
             "momentum, rate 0.05 / (1 + decay * epoch)",
@@ -109,6 +116,7 @@ REPORT = Report(
             ADAM,
             {"betas": [[0.0, 0.999], [0.5, 0.999], [0.9, 0.9], [0.9, 0.99], [0.9, 0.999], [0.99, 0.999]]},
         ),
+        Task("004-best-optimizer", best_optimizer({"GD": GD, "momentum": MOMENTUM, "Adam": ADAM}, BATCHES, RATES)),
         Task("004-saved-and-loaded", saved_and_loaded(ADAM)),
         Task("004-in-parallel", in_parallel(ADAM.replace(epochs=3))),
         Task("004-handwriting", handwriting(WIDEST)),

@@ -50,6 +50,7 @@ class Group:
     fraction   which share of its steps was run, if not all
     diverges   the run is meant to be stopped: what is shown is the message
     draw       figures: curves, swept, grid, weights
+    beside     names of groups of one experiment whose curves are drawn with this one's
     """
 
     name: str
@@ -64,14 +65,15 @@ class Group:
     fraction: str = ""
     diverges: bool = False
     draw: str = ""
+    beside: tuple[str, ...] = ()
 
     def experiments(self) -> list[tuple[str, Experiment]]:
         """(the combination in words, the experiment), in the grid's order, the last field varying fastest."""
         found = []
         for point in itertools.product(*self.grid.values()):
-            changes = dict(zip(self.grid, point, strict=True))
-            words = ", ".join(f"{name} {field_text(value)}" for name, value in changes.items())
-            found.append((words.replace("_", " "), self.base.replace(**changes)))
+            experiment = self.base.replace(**dict(zip(self.grid, point, strict=True)))
+            words = ", ".join(f"{name.replace('_', ' ')} {field_text(getattr(experiment, name))}" for name in self.grid)
+            found.append((words, experiment))
         return found
 
     def figures(self) -> list[Figures]:
