@@ -131,7 +131,7 @@ def test_labels_by_index_and_positions():
         (lambda w: F.mse_loss(w, torch.ones(4)), "target"),
         (lambda w: F.embedding(torch.tensor([0, 2, 1]), w.reshape(2, 2).repeat(2, 1)).sum(), "input"),
         (lambda w: torch.where(torch.tensor([True, False, True, False]), w, 0.0).sum(), "constant"),
-        (lambda w: F.dropout(w, 0.5).sum(), "input"),
+        (lambda w: F.dropout(w.repeat(20), 0.5).sum(), "constant"),
         (lambda w: w.gather(0, torch.tensor([2, 1])).sum(), "target"),
         (lambda w: (w * torch.ones(4)).sum(), "input"),
     ],

@@ -19,12 +19,21 @@ from tinygrad_lab.viz.picture import Picture, PictureNode
 __all__ = ["Leaves"]
 
 _TARGET_NAME = re.compile(r"(?i)(y|t|ys)(_?true|_?train|_?test|_?batch|\d*)|.*(target|label|truth)s?")
+_NUMBERS = {"value", "min", "max"}  # arguments that are mostly numbers, as are those of ops that promote
 _BOOKKEEPING = {"mask", "condition", "which"}  # arguments that hold what the library or the program computed aside
 
 
 def _counts(array: np.ndarray) -> bool:
     """Whether `array` is arange(n)."""
     return array.dtype.kind in "iu" and array.ndim == 1 and np.array_equal(array, np.arange(array.size))
+
+
+def _scales_and_drops(array: np.ndarray, argument: str, op: str) -> bool:
+    """Whether `array` is what dropout multiplies by: 0 here, one number above 1 there."""
+    if op != "mul" or argument != "other" or array.dtype.kind != "f" or array.size < 2:
+        return False
+    scale = array.max()
+    return bool(scale > 1 and ((array == 0) | (array == scale)).all() and (array == 0).any())
 
 
 class Leaves:
@@ -80,14 +89,17 @@ class Leaves:
             if known is not None and isinstance(known.tensor, Tensor) and known.role == "parameter":
                 return self.of_tensor(known.tensor)
             kind = self._kind(value, argument, op, known)
+            aside = argument if argument in _BOOKKEEPING else "mask" if _scales_and_drops(value, argument, op) else ""
             inside = call if kind == "constant" else None
-            found = self._of[key] = self._add(kind, value, known, call=inside)
+            found = self._of[key] = self._add(kind, value, known, call=inside, name=aside)
         return found
 
-    def forgotten(self, argument: str, op: str, call: str | None) -> PictureNode:
+    def forgotten(self, argument: str, op: Any, call: str | None) -> PictureNode:
         """A node for an operand of which only its existence is known: a backward pass freed the rest."""
-        kind = "target" if argument == "target" else "constant" if argument in _BOOKKEEPING else "input"
-        node = self._add(kind, None, None, call=call if kind == "constant" else None)
+        kind, name = ("target" if argument == "target" else "input"), ""
+        if argument in _BOOKKEEPING or argument in op.promotes or argument in _NUMBERS:
+            kind, name = "constant", argument if argument in _BOOKKEEPING else "?"
+        node = self._add(kind, None, None, call=call if kind == "constant" else None, name=name)
         node.no_value = "value freed"
         return node
 
@@ -96,6 +108,8 @@ class Leaves:
         if known is not None and known.role:
             return "constant"  # a buffer
         if array.ndim == 0 or argument in _BOOKKEEPING or array.dtype == np.bool_:
+            return "constant"
+        if known is None and _scales_and_drops(array, argument, op):
             return "constant"
         if argument == "target" or (known is not None and _TARGET_NAME.fullmatch(known.names[0])):
             return "target"

@@ -139,7 +139,7 @@ class Reading:
             saved=tuple(name for name in source.plan.names if name in source.plan.needs),
             source=None if record is None else record.source,
             note=_note(step),
-            no_value=FREED if source.saved is None else "value not kept",
+            no_value=FREED if self._freed else "value not kept",
         )
         self.picture.nodes.append(node)
         if record is not None:
@@ -180,7 +180,7 @@ class Reading:
                 ):
                     yield label, self._constant(step, argument, item), False
                 elif item is None and self._is_forgotten(step, argument):
-                    yield label, self._leaves.forgotten(argument, op.name, self._calls.get(step.source)), False
+                    yield label, self._leaves.forgotten(argument, op, self._calls.get(step.source)), False
 
     def _constant(self, step: Step, argument: str, value: Any) -> PictureNode:
         if isinstance(value, np.ndarray):
@@ -256,6 +256,7 @@ def _note(step: Step) -> str:
         plain = isinstance(value, (bool, int, float, str)) or (
             isinstance(value, tuple) and len(value) <= 4 and all(isinstance(item, int) for item in value)
         )
-        if plain and name not in op.arrays and value != default and name != "index":
+        usual = (default, (default,) * len(value)) if isinstance(value, tuple) else (default,)
+        if plain and name not in op.arrays and value not in usual and name != "index":
             shown.append(f"{name}={value!r}")
     return ", ".join(shown)
