@@ -59,7 +59,7 @@ def test_the_measures_themselves():
 @pytest.mark.parametrize("theme", THEMES)
 def test_text_has_a_contrast_of_at_least_4_5(theme):
     colors = THEMES[theme]
-    grounds = ["page", "cluster", *KINDS]
+    grounds = ["page", "cluster", "cluster-inner", *KINDS]
     for ground in grounds:
         for text in ("ink", "muted"):
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
@@ -73,7 +73,7 @@ def test_text_has_a_contrast_of_at_least_4_5(theme):
 @pytest.mark.parametrize("theme", THEMES)
 def test_outlines_and_arrows_have_a_contrast_of_at_least_3(theme):
     colors = THEMES[theme]
-    for ground in ("page", "cluster"):
+    for ground in ("page", "cluster", "cluster-inner"):
         for line in ("edge", "cluster-line", *(f"{kind}-line" for kind in KINDS)):
             assert contrast(colors[line], colors[ground]) >= 3, (line, ground)
     for kind in KINDS:

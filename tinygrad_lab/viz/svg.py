@@ -31,25 +31,26 @@ KIND = {
 }
 
 
-def draw(picture: Picture, *, direction: str = "TB", values: bool = True) -> str:
-    """The SVG of a picture. direction: "TB" (top to bottom) or "LR"; values: with heat maps of values and gradients.
+def draw(picture: Picture, *, direction: str = "TB", values: bool = True, legend: bool = True) -> str:
+    """The SVG of a picture. direction: "TB" (top to bottom) or "LR"; values: with heat maps of values and gradients;
+    legend: with a line that says what colours and dashes mean.
 
     Raises ValueError for another direction.
 
     >>> draw(Picture(title="nothing")).startswith("<svg")
     True
     """
-    return draw_arranged(arrange(picture, direction=direction, values=values))
+    return draw_arranged(arrange(picture, direction=direction, values=values), legend=legend)
 
 
-def draw_arranged(arranged: Arranged) -> str:
+def draw_arranged(arranged: Arranged, *, legend: bool = True) -> str:
     """The SVG of what `arrange` made."""
     picture, drawing = arranged.picture, arranged.drawing
     title = elide(picture.title, 300)
     heading = elide(picture.title, 90)
-    remarks = _remarks(arranged)
+    remarks = _remarks(arranged) + ([_legend(arranged)] if legend else [])
     wide = max(drawing.width, width(heading, 14) + 28 if heading else 0, 120.0)
-    lines = [line for remark in remarks for line in _wrapped(remark, max(wide, 340.0) - 28)]
+    lines = [line for remark in remarks if remark for line in _wrapped(remark, max(wide, 362.0) - 28)]
     wide = max([wide] + [width(line, 10.5) + 28 for line in lines])
     above = 26.0 if heading else 0.0
     high = above + drawing.height + (15 * len(lines) + 6 if lines else 0)
@@ -65,8 +66,11 @@ def draw_arranged(arranged: Arranged) -> str:
     if heading:
         parts.append(f'<text x="14" y="24" font-size="14" font-weight="700" {paint("ink")}>{escape(heading)}</text>')
     parts.append(f'<g transform="translate({px(left)} {px(above)})">')
+    calls = {call.id: call for call in picture.calls}
+    inner: dict[str | None, bool] = {None: True}
     for name, rect in drawing.clusters.items():
-        parts.append(_cluster(name, rect))
+        inner[name] = not inner[calls[name].parent]
+        parts.append(_cluster(name, rect, "cluster-inner" if inner[name] else "cluster"))
     tagged = {edge.target for edge in picture.edges if edge.ordered and edge.argument.split("[")[0] in NAMELESS}
     for edge in picture.edges:
         parts.append(_edge(arranged, edge, edge.ordered and edge.target in tagged))
@@ -76,7 +80,6 @@ def draw_arranged(arranged: Arranged) -> str:
         if card.node.id not in drawn:
             drawn[card.node.id] = _card(card)
         parts.append(f'<g transform="translate({px(rect.x)} {px(rect.y)})" {drawn[card.node.id]}</g>')
-    calls = {call.id: call for call in picture.calls}
     for name, rect in drawing.clusters.items():
         parts.append(_label(arranged, calls[name], rect))
     parts.append("</g>")
@@ -102,6 +105,8 @@ def _card(card: Card) -> str:
         slot = next((slot for slot in card.slots if slot.caption == caption[: len(slot.caption)] and slot.map), None)
         if array is not None and slot is not None and slot.map is not None:
             details.append(f"{caption} {slot.map.title}")
+    if node.saved:
+        details.append(f"saved for backward: {', '.join(node.saved)}")
     if node.source is not None:
         details.append(f"{node.source.file}:{node.source.number} {node.source.text}")
     return (
@@ -110,10 +115,10 @@ def _card(card: Card) -> str:
     )
 
 
-def _cluster(call: str, rect: Rect) -> str:
+def _cluster(call: str, rect: Rect, role: str) -> str:
     return (
         f'<rect data-id="{call}" x="{px(rect.x)}" y="{px(rect.y)}" width="{px(rect.width)}" height="{px(rect.height)}" '
-        f'rx="7" {paint("cluster", "cluster-line")} stroke-width="1" stroke-dasharray="4 3"/>'
+        f'rx="7" {paint(role, "cluster-line")} stroke-width="1" stroke-dasharray="4 3"/>'
     )
 
 
@@ -193,6 +198,13 @@ def _remarks(arranged: Arranged) -> list[str]:
             remarks.append(f"⚠ The first {where} that is not finite ({card.bad}) is that of {what}: {card.name}")
             break
     return remarks
+
+
+def _legend(arranged: Arranged) -> str:
+    """What colours and dashes mean, where there are some."""
+    maps = any(slot.cell[0] for card in arranged.cards.values() for slot in card.slots)
+    dashes = any(not edge.gradient_flows for edge in arranged.picture.edges)
+    return "; ".join(["blue > 0, orange < 0"] * maps + ["dashed arrow: no gradient flows"] * dashes)
 
 
 def _wrapped(text: str, room: float) -> list[str]:
