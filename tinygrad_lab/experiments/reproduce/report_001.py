@@ -24,7 +24,7 @@ REPORT = Report(
         Task("001-thousand-epochs", thousand_epochs),
         Group(
             "001-mini-batches",
-            "rate 0.3, 10 epochs",
+            "mini-batches, rate 0.3, 10 epochs",
             BASE,
             {"batch_size": [100, 600, 5000]},
             show=("train", "test"),
@@ -32,7 +32,7 @@ REPORT = Report(
         ),
         Group(
             "001-l2",
-            "rate 0.3, batch 600, 10 epochs",
+            "L2, rate 0.3, batch 600, 10 epochs",
             BASE,
             {"l2": [0.0, 1e-4, 1e-3, 1e-2, 1e-1]},
             show=("train", "test"),
@@ -40,7 +40,7 @@ REPORT = Report(
         ),
         Group(
             "001-l2-too-strong",
-            "rate 0.3, batch 600, l2 100",
+            "L2 too strong, rate 0.3, batch 600, l2 100",
             BASE.replace(l2=100.0),
             diverges=True,
         ),

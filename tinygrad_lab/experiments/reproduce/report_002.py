@@ -27,20 +27,32 @@ REPORT = Report(
     "CIFAR-10, softmax regression on pixels and on HOG with PCA",
     [
         Task("002-gradient-check", gradients("002")),
-        Group("002-batch-sizes", "pixels in [0, 1]", BASE, {"batch_size": [50, 100, 200, 500]}, draw="swept"),
-        Group("002-learning-rates", "halved every 3 epochs", BASE, {"lr": [0.001, 0.003, 0.01, 0.03]}, draw="swept"),
+        Group(
+            "002-batch-sizes",
+            "softmax regression, pixels in [0, 1], 10 epochs",
+            BASE,
+            {"batch_size": [50, 100, 200, 500]},
+            draw="swept",
+        ),
+        Group(
+            "002-learning-rates",
+            "rate halved every 3 epochs, 10 epochs",
+            BASE,
+            {"lr": [0.001, 0.003, 0.01, 0.03]},
+            draw="swept",
+        ),
         Group("002-epochs", "rate 0.01, halved every 3 epochs", BASE, {"epochs": [5, 10, 20]}, draw="curves"),
         Group(
             "002-l1-proximal",
-            "L1 by proximal gradient descent",
+            "L1 by proximal gradient descent, 10 epochs",
             BASE.replace(proximal=True, l1=1e-4),
             {"l1": [1e-5, 1e-4, 1e-3, 3e-3, 1e-2]},
             draw="swept",
         ),
-        Group("002-l2", "weight of the L2 penalty", BASE, {"l2": [0.0, 1e-4, 1e-3, 1e-2, 1e-1]}, draw="swept"),
+        Group("002-l2", "L2 penalty, 10 epochs", BASE, {"l2": [0.0, 1e-4, 1e-3, 1e-2, 1e-1]}, draw="swept"),
         Group(
             "002-features",
-            "AdamW, 10 epochs",
+            "softmax regression by AdamW, 10 epochs",
             FEATURES,
             {"preprocess": [["scale"], ["center"], ["standardize"], ["hog"], ["hog", "pca:0.95"]]},
             [0.4419],
@@ -48,14 +60,15 @@ REPORT = Report(
         ),
         Group(
             "002-hog-pca-softmax",
-            "HOG (4x4 cells, 2x2 blocks, 12 orientations) of the pixels' square roots, PCA keeping 95%",
+            "softmax regression on HOG (4x4 cells, 2x2 blocks, 12 orientations) of the pixels' square roots, and PCA "
+            "keeping 95%",
             FEATURES.replace(preprocess=HOG_PCA, epochs=15),
             report=[0.4419],
             target=0.52,
         ),
         Group(
             "002-hog-pca-network",
-            "the same features, a network with 512 hidden units",
+            "a network with 512 hidden units on the same features",
             FEATURES.replace(
                 preprocess=HOG_PCA, model="mlp", hidden=[512], dropout=0.5, weight_decay=1e-4, batch_size=200
             ),
