@@ -221,7 +221,16 @@ def test_the_first_gradient_that_is_not_finite_is_the_one_nearest_the_loss():
     nodes.append(node("n3", "loss", symbol="sum", gradient=np.array([[1.0]])))
     edges = [(f"n{number}", f"n{number + 1}", "input", 0, False, True) for number in range(3)]
     root = parsed(svg.draw(picture(nodes, edges)))
-    assert "⚠ first NaN" in texts(card(root, "n2")[0]) and "⚠ NaN" in texts(card(root, "n1")[0])
+    assert "⚠ first grad NaN" in texts(card(root, "n2")[0]) and "⚠ grad NaN" in texts(card(root, "n1")[0])
+
+
+def test_a_gradient_spoilt_by_a_value_does_not_take_the_blame():
+    nodes = [node("n0", "input"), node("n1", symbol="@", gradient=np.array([[np.nan]]))]
+    nodes += [node("n2", symbol="exp", value=np.array([[np.inf]]), gradient=np.array([[np.nan]]))]
+    edges = [("n0", "n1", "input", 0, False, True), ("n1", "n2", "input", 0, False, True)]
+    root = parsed(svg.draw(picture(nodes, edges)))
+    assert "⚠ first ∞" in texts(card(root, "n2")[0]) and "⚠ grad NaN" in texts(card(root, "n1")[0])
+    assert card(root, "n1")[0].find(f"{NS}rect").get("stroke") == palette.LIGHT["op-line"]
 
 
 def test_values_can_be_left_out():

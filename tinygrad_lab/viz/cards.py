@@ -17,7 +17,7 @@ from tinygrad_lab.viz.metrics import elide, escape, number, px, shape_text, widt
 from tinygrad_lab.viz.palette import LIGHT
 from tinygrad_lab.viz.picture import PictureNode
 
-__all__ = ["Card", "make_card", "paint"]
+__all__ = ["Card", "draw_card", "make_card", "not_finite", "paint"]
 
 HEAD = 22.0  # height of a header
 PAD = 9.0
@@ -64,8 +64,8 @@ class Card:
     shape: str
     lines: list[str]
     slots: list[Slot]
-    bad: str = ""  # "NaN", "∞" or "NaN, ∞" where value or gradient have some
-    first: str = ""  # "value" or "gradient" where this is the first card of the picture with some
+    bad: str = ""  # "NaN", "∞" or "NaN, ∞" where the value has some, "grad NaN" where only the gradient has
+    first: bool = False  # the first card of the picture with some
     width: float = 0.0
     height: float = 0.0
 
@@ -78,14 +78,20 @@ class Card:
         return not self.head
 
 
-def make_card(node: PictureNode, *, values: bool, first: str = "", silent: bool = False) -> Card:
-    """The card of a node. values: with heat maps; first: see Card; silent: says nothing about
-    values and gradients that are not there."""
-    bad = _bad(node)
+def make_card(node: PictureNode, *, values: bool, blame: str = "", first: bool = False, silent: bool = False) -> Card:
+    """The card of a node.
+
+    values  with heat maps
+    blame   what of the picture first is not finite, "value" or "gradient": cards with such a one are in a warning
+            colour; first: this is the first of them
+    silent  says nothing about values and gradients that are not there
+    """
+    of_value, of_gradient = not_finite(node.value), not_finite(node.gradient)
+    bad = of_value or (f"grad {of_gradient}" if of_gradient else "")
     role = {"parameter": "parameter", "input": "data", "target": "data", "loss": "loss"}.get(node.kind, "op")
     leaf = node.kind in ("parameter", "input", "target", "constant")
     head = "" if leaf else elide(node.symbol or node.op or node.kind, 20)
-    if bad and not leaf:
+    if not leaf and (of_value or (of_gradient and blame == "gradient")):
         role = "bad"
     right = f"×{node.repeats}" if node.repeats > 1 else ""
     if bad and not leaf:
@@ -114,13 +120,15 @@ def make_card(node: PictureNode, *, values: bool, first: str = "", silent: bool 
     return card
 
 
-def _bad(node: PictureNode) -> str:
-    marks = []
-    for array in (node.value, node.gradient):
-        if array is not None and np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
-            marks.append((bool(np.isnan(array).any()), bool(np.isinf(array).any())))
-    nan, inf = any(mark[0] for mark in marks), any(mark[1] for mark in marks)
-    return ", ".join(["NaN"] * nan + ["∞"] * inf)
+def not_finite(array: np.ndarray | None) -> str:
+    """What an array has that is not finite.
+
+    >>> not_finite(np.array([1.0, np.nan])), not_finite(np.array([-np.inf])), not_finite(np.array([1]))
+    ('NaN', '∞', '')
+    """
+    if array is None or not np.issubdtype(array.dtype, np.inexact) or np.isfinite(array).all():
+        return ""
+    return ", ".join(["NaN"] * bool(np.isnan(array).any()) + ["∞"] * bool(np.isinf(array).any()))
 
 
 def _slots(node: PictureNode, high: float) -> list[Slot]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from tinygrad_lab.viz.cards import Card, make_card
+from tinygrad_lab.viz.cards import Card, make_card, not_finite
 from tinygrad_lab.viz.layout import Box, Cluster, Drawing, Link, lay_out
 from tinygrad_lab.viz.metrics import elide, width
 from tinygrad_lab.viz.picture import ModuleCall, Picture, PictureEdge, PictureNode
@@ -19,7 +17,7 @@ from tinygrad_lab.viz.picture import ModuleCall, Picture, PictureEdge, PictureNo
 __all__ = ["Arranged", "arrange"]
 
 OPS = ("op", "loss", "fold")
-LEAVES = ("parameter", "input", "target", "constant")
+LEAVES = ("input", "target", "parameter", "constant")  # what rather stands in the flow comes first
 FEW = 4  # users of a leaf that may stay one card
 LABEL = 10.5  # font size of a cluster's label
 
@@ -36,6 +34,7 @@ class Arranged:
 
     picture: Picture
     direction: str
+    blame: str  # what of the picture is not finite first: "value", "gradient" or ""
     cards: dict[str, Card]
     ends: dict[str, tuple[str, str]]
     labels: dict[str, str]
@@ -45,14 +44,14 @@ class Arranged:
 
 def arrange(picture: Picture, *, direction: str = "TB", values: bool = True) -> Arranged:
     """Cards and layout of a picture. Raises ValueError for a direction other than "TB" and "LR"."""
-    firsts = _first_not_finite(picture)
+    blame, guilty = _first_not_finite(picture)
     missing = _missing(picture) if values else ""
     made: dict[str, Card] = {}
 
     def card(node: PictureNode) -> Card:
         if node.id not in made:
             silent = bool(missing) and node.kind in OPS
-            made[node.id] = make_card(node, values=values, first=firsts.get(node.id, ""), silent=silent)
+            made[node.id] = make_card(node, values=values, blame=blame, first=node.id == guilty, silent=silent)
         return made[node.id]
 
     calls = {call.id: call for call in picture.calls}
@@ -93,7 +92,7 @@ def arrange(picture: Picture, *, direction: str = "TB", values: bool = True) -> 
     clusters, labels = _clusters(picture, boxes, calls)
     links = [Link(edge.id, *ends[edge.id]) for edge in picture.edges]
     drawing = lay_out([*boxes.values(), *chips], links, clusters, direction)
-    return Arranged(picture, direction, cards, ends, labels, drawing, missing)
+    return Arranged(picture, direction, blame, cards, ends, labels, drawing, missing)
 
 
 def _plan(picture: Picture, nodes: dict[str, PictureNode]) -> tuple[dict[str, list[PictureNode]], set[str]]:
@@ -113,7 +112,7 @@ def _plan(picture: Picture, nodes: dict[str, PictureNode]) -> tuple[dict[str, li
     flowing = set()
     for target, sources in coming.items():
         if all(source.kind in LEAVES and source.id not in once for source in sources):
-            first = min(sources, key=lambda source: LEAVES.index(source.kind) if source.kind != "parameter" else 2.5)
+            first = min(sources, key=lambda source: LEAVES.index(source.kind))
             flowing.add(f"{first.id}>{target}")
     return once, flowing
 
@@ -179,17 +178,13 @@ def _missing(picture: Picture) -> str:
     return ", ".join([*sorted(reasons), *gradients])
 
 
-def _first_not_finite(picture: Picture) -> dict[str, str]:
-    """The first node whose value is not finite, in creation order, and the first whose gradient is not though its
-    value is, in the order of the backward pass."""
-
-    def bad(array: np.ndarray | None) -> bool:
-        return array is not None and np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all()
-
+def _first_not_finite(picture: Picture) -> tuple[str, str]:
+    """("value", id) of the first node in creation order whose value is not finite; if there is none, ("gradient", id)
+    of the first whose gradient is not, in the order of the backward pass; else two empty texts."""
     for node in picture.nodes:
-        if bad(node.value):
-            return {node.id: "value"}
+        if not_finite(node.value):
+            return "value", node.id
     for node in reversed(picture.nodes):
-        if bad(node.gradient):
-            return {node.id: "gradient"}
-    return {}
+        if not_finite(node.gradient):
+            return "gradient", node.id
+    return "", ""

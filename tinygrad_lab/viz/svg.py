@@ -50,7 +50,7 @@ def draw_arranged(arranged: Arranged, *, legend: bool = True) -> str:
     heading = elide(picture.title, 90)
     remarks = _remarks(arranged) + ([_legend(arranged)] if legend else [])
     wide = max(drawing.width, width(heading, 14) + 28 if heading else 0, 120.0)
-    lines = [line for remark in remarks if remark for line in _wrapped(remark, max(wide, 362.0) - 28)]
+    lines = [line for remark in remarks if remark for line in _wrapped(remark, max(wide, 372.0) - 28)]
     wide = max([wide] + [width(line, 10.5) + 28 for line in lines])
     above = 26.0 if heading else 0.0
     high = above + drawing.height + (15 * len(lines) + 6 if lines else 0)
@@ -193,9 +193,8 @@ def _remarks(arranged: Arranged) -> list[str]:
         remarks.append(f"Intermediate results: {arranged.missing}.")
     for card in arranged.cards.values():
         if card.first:
-            where = "value" if card.first == "value" else "gradient"
-            what = card.head or "leaf"
-            remarks.append(f"⚠ The first {where} that is not finite ({card.bad}) is that of {what}: {card.name}")
+            what = f"{card.head}: {card.name}" if card.head else card.name
+            remarks.append(f"⚠ The first {arranged.blame} that is not finite ({card.bad}) is that of {what}")
             break
     return remarks
 
