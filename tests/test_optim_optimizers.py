@@ -107,7 +107,7 @@ def leaves(arrays):
 def test_trajectory_is_pytorchs(name, options):
     torch = pytest.importorskip("torch")
     skip = {(step, 1) for step in range(3, 9)}  # a parameter without gradient keeps its state and its step count
-    ours, theirs = leaves(initial()), [Tensor(a, requires_grad=True) for a in initial()]
+    ours, theirs = leaves(initial()), [torch.tensor(a, requires_grad=True) for a in initial()]
     optimizer = OPTIMIZERS[name](ours, **options)
     reference = getattr(torch.optim, name)(theirs, **options)
     for step in range(200):
@@ -208,7 +208,7 @@ def test_resumes_to_the_bit(name, options, dtype):
 @pytest.mark.parametrize("name", PYTORCHS)
 def test_state_dict_layout_is_pytorchs_and_theirs_can_be_loaded(name):
     torch = pytest.importorskip("torch")
-    ours, theirs = leaves(initial()), [Tensor(a, requires_grad=True) for a in initial()]
+    ours, theirs = leaves(initial()), [torch.tensor(a, requires_grad=True) for a in initial()]
     named = [(f"p{i}", p) for i, p in enumerate(ours)]
     optimizer = OPTIMIZERS[name]([{"params": named[:2]}, {"params": named[2:], "lr": 0.5}])
     named = [(f"p{i}", p) for i, p in enumerate(theirs)]

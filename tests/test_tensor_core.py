@@ -205,6 +205,17 @@ def test_pickle_and_deepcopy(dtype):
         assert made.dtype is x.dtype and made.tolist() == x.tolist() and made.array is not x.array
 
 
+@pytest.mark.parametrize(
+    "make", [lab.from_numpy, lab.as_tensor, lab.tensor, lambda a: pickle.loads(pickle.dumps(lab.tensor(a)))]
+)
+def test_unpickled_arrays_compute_with_others(make):
+    """Their dtype objects are equal to NumPy's, but others; ops must not take them for another dtype."""
+    a = pickle.loads(pickle.dumps(np.ones((2, 3), np.float32)))[:, ::2]
+    x = make(a)
+    assert (x @ lab.ones(2, 4)).tolist() == [[2.0] * 4] * 2 and lab.nn.Linear(2, 1)(x).dtype is lab.float32
+    assert (make is lab.from_numpy) <= np.shares_memory(x.array, a)
+
+
 # Random generators
 
 

@@ -54,8 +54,7 @@ def _read(data: Any, dtype: Any) -> np.ndarray:
             dtype = dtypes.get_default_dtype()
     if dtype is not None:
         array = array.astype(dtypes.as_numpy(dtype), copy=False)
-    dtypes.of_array(array)
-    return array
+    return dtypes.canonical(array)
 
 
 def _without_tensors(data: Any) -> Any:
@@ -104,36 +103,41 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor that shares the memory of a NumPy array. TypeError for other types, and dtypes that tensors lack."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected np.ndarray (got {type(ndarray).__name__})")
-    dtypes.of_array(ndarray)
-    return wrap(ndarray.view(np.ndarray))
+    return wrap(dtypes.canonical(ndarray).view(np.ndarray))
 
 
 def _default(dtype: Any) -> Any:
     return dtypes.get_default_dtype() if dtype is None else dtype
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of zeros; the shape as several ints or one tuple.
+def zeros(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of zeros; the shape as several ints, one tuple, or `size=` a tuple.
 
     >>> zeros(2, 3)
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    return finish(np.zeros(shape_of(size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
+    return finish(np.zeros(shape_of(sizes, size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of ones.
 
     >>> ones(2, dtype=dtypes.int64)
     tensor([1, 1])
     """
-    return finish(np.ones(shape_of(size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
+    return finish(np.ones(shape_of(sizes, size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor whose values are not set: whatever the memory held."""
-    return finish(np.empty(shape_of(size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
+    return finish(np.empty(shape_of(sizes, size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -220,3 +224,20 @@ def full_like(
 ) -> Tensor:
     """`fill_value` everywhere, with the shape and dtype of `input`."""
     return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+# Methods: a new tensor in the dtype of this one, unless another is given
+
+
+def _new(make: Any) -> Any:
+    def method(self: Tensor, *args: Any, dtype: Any = None, **options: Any) -> Tensor:
+        return make(*args, dtype=dtype or self.dtype, **options)
+
+    method.__name__ = method.__qualname__ = "new_tensor" if make is tensor else f"new_{make.__name__}"
+    method.__doc__ = f"`{make.__name__}` with this tensor's dtype, unless `dtype` is given: not its values or history."
+    return method
+
+
+for _make in (tensor, zeros, ones, empty, full):
+    _method = _new(_make)
+    setattr(Tensor, _method.__name__, _method)

@@ -84,6 +84,15 @@ def of_array(array: np.ndarray) -> dtype:
     return found
 
 
+def canonical(array: np.ndarray) -> np.ndarray:
+    """The same memory under NumPy's own dtype object. TypeError as `of_array`.
+
+    An unpickled array has a dtype object of its own, equal to NumPy's but not the same; ops compare by identity.
+    """
+    kind = of_array(array).numpy
+    return array if array.dtype is kind else array.view(kind)
+
+
 def as_numpy(spec: Any) -> np.dtype[Any]:
     """The NumPy dtype that `spec` names: a dtype of ours or NumPy's, a string, or Python's `float`, `int`, `bool`."""
     if isinstance(spec, dtype):

@@ -409,7 +409,7 @@ def wrap(array: np.ndarray, node: graph.Node | None = None) -> Tensor:
 
 def _copy_leaf(cls: type[Tensor], array: np.ndarray, requires_grad: bool, grad: Tensor | None = None) -> Tensor:
     made: Tensor = _new(cls)
-    made.array, made.node, made._requires_grad, made._watch = array, None, requires_grad, None
+    made.array, made.node, made._requires_grad, made._watch = dtypes.canonical(array), None, requires_grad, None
     made._grad = None if grad is None else wrap(grad.array.copy())
     return made
 

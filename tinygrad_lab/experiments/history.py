@@ -15,14 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinygrad_lab import random, serialization
 from tinygrad_lab.experiments.building import build_model
 from tinygrad_lab.experiments.config import Experiment
 from tinygrad_lab.experiments.preprocessing import Preprocessor
 from tinygrad_lab.nn import Module
-from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["History", "Run", "write_text"]
 
@@ -120,30 +117,14 @@ class Run:
             known = {entry.name for entry in dataclasses.fields(History)}
             history = History(**{name: value for name, value in metrics.items() if name in known})
             experiment = Experiment.from_dict(history.experiment)
-            return _rebuilt(experiment, weights, history, classes, preprocessor, path)
+            state = random.get_rng_state()  # building draws weights, which are then replaced
+            model = build_model(experiment, math.prod(preprocessor.output_shape), len(classes))
+            random.set_rng_state(state)
+            model.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RuntimeError(f"{path} holds no run that this version can read: {error}") from None
-
-    def __reduce__(self) -> Any:  # across processes go arrays; there, the model is built anew
-        weights = {name: np.asarray(value.array) for name, value in self.model.state_dict().items()}
-        return _unpickled, (self.experiment, weights, self.history, self.classes, self.preprocessor, self.folder)
-
-
-def _rebuilt(
-    experiment: Experiment, weights: dict[str, Tensor], history: History, classes: list[str], *rest: Any
-) -> Run:
-    preprocessor: Preprocessor = rest[0]
-    state = random.get_rng_state()  # building draws weights, which are then replaced
-    model = build_model(experiment, math.prod(preprocessor.output_shape), len(classes))
-    random.set_rng_state(state)
-    model.load_state_dict(weights)
-    model.eval()
-    return Run(experiment, model, history, classes, *rest)
-
-
-def _unpickled(experiment: Experiment, weights: dict[str, np.ndarray], *rest: Any) -> Run:
-    # Unpickled arrays have dtype objects of their own, which are equal to NumPy's but not the same.
-    return _rebuilt(experiment, {name: wrap(array.astype(array.dtype.name)) for name, array in weights.items()}, *rest)
+        model.eval()
+        return Run(experiment, model, history, classes, preprocessor, path)
 
 
 def write_text(path: Path, text: str) -> None:

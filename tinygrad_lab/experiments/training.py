@@ -371,6 +371,8 @@ def run(
                     watcher.look(history.epochs)
                 shown = {"validation": f"{history.validation_accuracy[-1]:.4f}"} if history.validation_accuracy else {}
                 bar.set_postfix(loss=f"{history.train_loss[-1]:.4f}", **shown, refresh=False)
+        if watcher is not None:
+            watcher.recorder.remove()
         history.kept_epoch = history.best_epoch if experiment.keep_best else history.epochs
         if target is not None:
             training.save(target)
