@@ -18,7 +18,7 @@ __all__ = ["Arranged", "arrange"]
 
 OPS = ("op", "loss", "fold")
 LEAVES = ("input", "target", "parameter", "constant")  # what rather stands in the flow comes first
-FEW = 4  # users of a leaf that may stay one card
+FEW = 4  # users of data, or of a number, that may stay one card
 LABEL = 10.5  # font size of a cluster's label
 
 
@@ -97,7 +97,7 @@ def arrange(picture: Picture, *, direction: str = "TB", values: bool = True) -> 
 
 def _plan(picture: Picture, nodes: dict[str, PictureNode]) -> tuple[dict[str, list[PictureNode]], set[str]]:
     """Leaves that stay one card, with their users; and chips "n3>n7" that stand in the flow, above their op: one for
-    each op that nothing else flows into, data before parameters."""
+    each op that nothing else flows into, data before parameters; data also beside a parameter that stays one card."""
     users: dict[str, dict[str, PictureNode]] = {}
     coming: dict[str, list[PictureNode]] = {}
     for edge in picture.edges:
@@ -105,15 +105,22 @@ def _plan(picture: Picture, nodes: dict[str, PictureNode]) -> tuple[dict[str, li
         coming.setdefault(edge.target, []).append(nodes[edge.source])
     once: dict[str, list[PictureNode]] = {}
     for node in picture.nodes:
-        if node.kind in ("input", "parameter") and 2 <= len(users.get(node.id, {})) <= FEW:
-            own = list(users[node.id].values())
-            if node.kind == "input" or all(user.call is None for user in own):
-                once[node.id] = own
+        own = list(users.get(node.id, {}).values())
+        if node.kind == "input":
+            stays = 2 <= len(own) <= FEW
+        elif node.kind == "parameter" and all(user.call is None for user in own):
+            stays = 2 <= len(own) <= (2 if node.shape else FEW)
+        else:
+            stays = False
+        if stays:
+            once[node.id] = own
     flowing = set()
     for target, sources in coming.items():
-        if all(source.kind in LEAVES and source.id not in once for source in sources):
-            first = min(sources, key=lambda source: LEAVES.index(source.kind))
-            flowing.add(f"{first.id}>{target}")
+        beside = [source for source in sources if source.id not in once]
+        if beside and all(source.kind in LEAVES for source in sources):
+            first = min(beside, key=lambda source: LEAVES.index(source.kind))
+            if len(beside) == len(sources) or first.kind == "input":
+                flowing.add(f"{first.id}>{target}")
     return once, flowing
 
 

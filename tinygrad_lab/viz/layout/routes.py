@@ -57,7 +57,7 @@ def satellite_route(satellite: Rect, host: Rect, off: float) -> list[Point]:
     """From a satellite's near side to its host's, `off` its middle: straight, or bent where it stands past the host."""
     on_left = satellite.x < host.x
     start = (satellite.right if on_left else satellite.x, satellite.y + satellite.height / 2 + off)
-    end = (host.x if on_left else host.right, min(max(start[1], host.y + 9 + off), host.bottom - 9 + off))
+    end = (host.x if on_left else host.right, min(max(start[1], host.y + 6 + off), host.bottom - 6 + off))
     if start[1] == end[1]:
         points: list[Point] = [start]
         _line(points, end)

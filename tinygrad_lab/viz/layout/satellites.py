@@ -39,7 +39,7 @@ def hosts(boxes: list[Box], satellites: list[Box], number: dict[str, int], spaci
         before = _stack(left, spacing, flat)
         if (
             not left
-            or before + spacing.stack + long <= 1.6 * held[index].length
+            or before + spacing.stack + long <= 1.75 * held[index].length
             or before <= _stack(right, spacing, flat)
         ):
             left.append(satellite)
