@@ -1,8 +1,8 @@
 """The Module: what every layer and every model is.
 
 What this file lets you do: compose a model of parameters, buffers and other modules by assigning them to attributes,
-call it, with hooks, switch between training and evaluation, convert, save, load and print it (walking through it is in
-`tree`). It knows Tensor and the graph's observers; no op and no layer.
+call it, switch between training and evaluation, convert, save, load and print it (walking through it is in `tree`,
+hooks are in `hooked`). It knows Tensor and the graph's observers; no op and no layer.
 
 A registered value is kept in two places that one writer (`_hold`) keeps equal: in the dict of its kind (`_parameters`,
 `_buffers`, `_modules`), which says what there is and in which order, and as an ordinary attribute, because an attribute
@@ -17,11 +17,11 @@ from typing import Any, Self
 
 from tinygrad_lab import dtypes
 from tinygrad_lab.graph import mark_call, mark_mutated, numbers, observers
-from tinygrad_lab.hooks import RemovableHandle
+from tinygrad_lab.nn.hooked import Hooked
 from tinygrad_lab.nn.loading import IncompatibleKeys, load_state
 from tinygrad_lab.nn.parameter import Parameter
 from tinygrad_lab.nn.tree import Tree
-from tinygrad_lab.nn.whereabouts import add_layer_note, module_stack
+from tinygrad_lab.nn.whereabouts import add_layer_note
 from tinygrad_lab.ops.convert import check_device
 from tinygrad_lab.tensor import Tensor, wrap
 
@@ -30,7 +30,7 @@ __all__ = ["Module"]
 _KINDS = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "child module"}
 
 
-class Module(Tree):
+class Module(Hooked, Tree):
     """Base class of all layers and models: assign parameters and other modules to attributes, and define `forward`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html
@@ -55,7 +55,7 @@ class Module(Tree):
         self._buffers: dict[str, Tensor | None] = {}
         self._modules: dict[str, Module | None] = {}
         self._transient: set[str] = set()  # buffers that are no part of the state_dict
-        self._hooks: dict[int, tuple[bool, bool, Callable[..., Any]]] = {}  # (runs before forward, with_kwargs, hook)
+        self._hooks: dict[int, tuple[str, bool, Callable[..., Any]]] = {}
 
     # Calling
 
@@ -127,37 +127,6 @@ class Module(Tree):
                 self._mark(item, first)
             elif item.node is not None:
                 mark_call(item.node, first, self)
-
-    def _call_watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The call with hooks, and with `module_stack` kept for observers."""
-        token = module_stack.set((*module_stack.get(), self)) if observers else None
-        try:
-            for before, with_kwargs, hook in tuple(self._hooks.values()):
-                if before:
-                    args, kwargs = _run_pre_hook(self, hook, with_kwargs, args, kwargs)
-            output = self.forward(*args, **kwargs)
-            for before, with_kwargs, hook in tuple(self._hooks.values()):
-                if not before:
-                    changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
-                    output = output if changed is None else changed
-            return output
-        finally:
-            if token is not None:
-                module_stack.reset(token)
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> RemovableHandle:
-        """Call `hook(module, args)` before every forward; what it returns, if not None, replaces the arguments.
-
-        With `with_kwargs` it is `hook(module, args, kwargs)`, and it returns None or a pair (args, kwargs).
-        """
-        return RemovableHandle(self._hooks, (True, with_kwargs, hook))
-
-    def register_forward_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> RemovableHandle:
-        """Call `hook(module, args, output)` after every forward; what it returns, if not None, replaces the output.
-
-        With `with_kwargs` it is `hook(module, args, kwargs, output)`. The handle's `remove()` takes the hook away.
-        """
-        return RemovableHandle(self._hooks, (False, with_kwargs, hook))
 
     # Registration
 
@@ -377,23 +346,6 @@ class Module(Tree):
 def indented(lines: list[str]) -> str:
     """The inside of a nested repr: each entry on lines of its own, two spaces in; nothing for no entries."""
     return "\n  " + "\n".join(lines).replace("\n", "\n  ") + "\n" if lines else ""
-
-
-def _run_pre_hook(
-    module: Module, hook: Callable[..., Any], with_kwargs: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments after a hook that runs before forward."""
-    if not with_kwargs:
-        changed = hook(module, args)
-        if changed is None:
-            return args, kwargs
-        return changed if isinstance(changed, tuple) else (changed,), kwargs
-    changed = hook(module, args, kwargs)
-    if changed is None:
-        return args, kwargs
-    if not (isinstance(changed, tuple) and len(changed) == 2):
-        raise RuntimeError(f"forward pre-hook must return None or a tuple (args, kwargs), but got {changed!r:.60}")
-    return changed
 
 
 def check_module(name: str, value: Any) -> None:
