@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -19,7 +19,7 @@ is_grad_enabled = grad_enabled = recording.get
 
 
 class _GradMode:
-    """Sets whether ops are recorded, for a `with` block or for the calls of a decorated function."""
+    """Sets whether ops are recorded, for a `with` block or for the calls of a decorated function or generator."""
 
     def __init__(self, mode: bool) -> None:
         self.mode = mode
@@ -32,11 +32,19 @@ class _GradMode:
         recording.reset(self._tokens.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"{type(self).__name__} cannot decorate the generator {function.__name__}: the mode would leak into "
-                f"its caller at every yield; put a with block between the yields"
+                f"{type(self).__name__} cannot decorate the async generator {function.__name__}: the mode would leak "
+                f"into its caller at every yield; put a with block between the yields"
             )
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generate(*args: Any, **kwargs: Any) -> Any:
+                return (yield from _InMode(self.mode, function(*args, **kwargs)))
+
+            return generate
+
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -52,6 +60,25 @@ class _GradMode:
                 return function(*args, **kwargs)
 
         return call
+
+
+class _InMode(Generator[Any, Any, Any]):
+    """A generator whose own code runs in a gradient mode; between its yields the caller's mode holds."""
+
+    def __init__(self, mode: bool, inside: Generator[Any, Any, Any]) -> None:
+        self.mode, self.inside = mode, inside
+
+    def send(self, value: Any) -> Any:
+        with _GradMode(self.mode):
+            return self.inside.send(value)
+
+    def throw(self, *exception: Any) -> Any:
+        with _GradMode(self.mode):
+            return self.inside.throw(*exception)
+
+    def close(self) -> None:
+        with _GradMode(self.mode):
+            self.inside.close()
 
 
 class no_grad(_GradMode):
