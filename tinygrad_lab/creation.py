@@ -110,9 +110,7 @@ def _default(dtype: Any) -> Any:
     return dtypes.get_default_dtype() if dtype is None else dtype
 
 
-def zeros(
-    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros; the shape as several ints, one tuple, or `size=` a tuple.
 
     >>> zeros(2, 3)
@@ -122,9 +120,7 @@ def zeros(
     return finish(np.zeros(shape_of(sizes, size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
 
 
-def ones(
-    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones.
 
     >>> ones(2, dtype=dtypes.int64)
@@ -133,9 +129,7 @@ def ones(
     return finish(np.ones(shape_of(sizes, size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
 
 
-def empty(
-    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def empty(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set: whatever the memory held."""
     return finish(np.empty(shape_of(sizes, size), dtypes.as_numpy(_default(dtype))), None, requires_grad, device)
 

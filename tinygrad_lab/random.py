@@ -128,8 +128,12 @@ def source(generator: Generator | None) -> np.random.Generator:
     return (generator or default_generator).numpy
 
 
-def shape_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """The shape given as several ints or as one sequence; RuntimeError for a negative size."""
+def shape_of(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """The shape given as several ints, as one sequence or as `size=`; RuntimeError for a negative size."""
+    if size is not None:
+        if sizes:
+            raise TypeError(f"got multiple values for argument 'size': {sizes} and {size}")
+        sizes = (size,)
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
     try:
@@ -163,25 +167,35 @@ def _drawn(method: str, shape: tuple[int, ...], dtype: Any, generator: Generator
 
 
 def rand(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *sizes: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Uniform values in [0, 1), of the default dtype unless `dtype` says otherwise.
 
     >>> rand(2, 3).shape
     (2, 3)
     """
-    return finish(_drawn("random", shape_of(size), dtype, generator), dtype, requires_grad, device)
+    return finish(_drawn("random", shape_of(sizes, size), dtype, generator), dtype, requires_grad, device)
 
 
 def randn(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *sizes: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal values.
 
     >>> randn(2, 3).dtype
     tinygrad_lab.float32
     """
-    return finish(_drawn("standard_normal", shape_of(size), dtype, generator), dtype, requires_grad, device)
+    return finish(_drawn("standard_normal", shape_of(sizes, size), dtype, generator), dtype, requires_grad, device)
 
 
 def randint(
@@ -201,6 +215,8 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
     if not isinstance(size, (tuple, list)):
         raise TypeError(
             f"randint: size must be a tuple of ints, got {size!r}; call randint(low, high, (rows, columns))"
@@ -277,23 +293,16 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     return wrap((source(generator).random(array.shape) < array).astype(array.dtype))
 
 
-def rand_like(
-    input: Tensor, *, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None
-) -> Tensor:
+def rand_like(input: Tensor, *, dtype: Any = None, **options: Any) -> Tensor:
     """`rand` with the shape and dtype of `input`."""
-    return rand(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, generator=generator)
+    return rand(input.shape, dtype=dtype or input.dtype, **options)
 
 
-def randn_like(
-    input: Tensor, *, dtype: Any = None, requires_grad: bool = False, generator: Generator | None = None
-) -> Tensor:
+def randn_like(input: Tensor, *, dtype: Any = None, **options: Any) -> Tensor:
     """`randn` with the shape and dtype of `input`."""
-    return randn(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, generator=generator)
+    return randn(input.shape, dtype=dtype or input.dtype, **options)
 
 
-def randint_like(
-    input: Tensor, low: int, high: Any = None, *, dtype: Any = None, generator: Generator | None = None
-) -> Tensor:
+def randint_like(input: Tensor, low: int, high: Any = None, *, dtype: Any = None, **options: Any) -> Tensor:
     """`randint` with the shape and dtype of `input`."""
-    low, high = (0, low) if high is None else (low, high)
-    return randint(low, high, input.shape, dtype=dtype or input.dtype, generator=generator)
+    return randint(low, high, input.shape, dtype=dtype or input.dtype, **options)

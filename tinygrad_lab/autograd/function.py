@@ -238,14 +238,15 @@ class Function:
                 cls.setup_context(ctx, args, result)
         several = isinstance(result, (tuple, list))
         returned = list(result) if several else [result]
-        for output in returned:
-            if not isinstance(output, Tensor) and not several:
-                raise TypeError(
-                    f"{cls.__name__}.forward: expected to return a Tensor or a tuple, got {type(output).__name__}"
-                )
+        outputs = [output for output in returned if isinstance(output, Tensor)]
+        if not outputs:
+            got = f"{type(result).__name__} of {[type(item).__name__ for item in returned]}" if several else ""
+            raise TypeError(
+                f"{cls.__name__}.forward: expected to return a Tensor, or a tuple with at least one, got "
+                f"{got or type(result).__name__}"
+            )
         if not (any(needs) and grad_mode.grad_enabled()):
             return result
-        outputs = [output for output in returned if isinstance(output, Tensor)]
         plan = _CallPlan(cls, ctx, args, outputs)
         saved = tuple(None if tensor is None else tensor.array for tensor in ctx._to_save)
         skipped = [id(tensor) for tensor in ctx._not_differentiable]
