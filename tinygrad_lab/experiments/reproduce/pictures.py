@@ -33,10 +33,13 @@ def draw(group: Group, outcomes: Mapping[str, Sequence[Outcome]], folder: Path) 
     if group.draw == "swept":
         (field,) = group.grid
         values = [value if isinstance(value, (int, float)) else field_text(value) for value in group.grid[field]]
-        measures = {
-            name: [[outcome.measured(f"{name}_accuracy")] for outcome in own] for name in ("validation", "test")
-        }
-        return plot_swept(field.replace("_", " "), values, measures, path, measure="accuracy")
+        name = field.replace("_", " ")
+        if group.beside:
+            series = {other[4:].replace("-", " "): _measured(outcomes[other], "test") for other in group.beside}
+            series[group.name[4:].replace("-", " ")] = _measured(own, "test")
+            return plot_swept(name, values, series, path, measure="test accuracy")
+        measures = {measure: _measured(own, measure) for measure in ("validation", "test")}
+        return plot_swept(name, values, measures, path, measure="accuracy")
     if group.draw == "grid":
         down, across = group.grid
         wide = len(group.grid[across])
@@ -44,6 +47,10 @@ def draw(group: Group, outcomes: Mapping[str, Sequence[Outcome]], folder: Path) 
         cells = [measured[i : i + wide] for i in range(0, len(measured), wide)]
         return plot_grid((down, across), group.grid[down], group.grid[across], cells, path)
     return _weights(group, done[0], path)
+
+
+def _measured(outcomes: Sequence[Outcome], measure: str) -> list[list[float | None]]:
+    return [[outcome.measured(f"{measure}_accuracy")] for outcome in outcomes]
 
 
 def _weights(group: Group, outcome: Outcome, path: Path) -> Path | None:

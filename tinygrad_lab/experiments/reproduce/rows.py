@@ -50,7 +50,7 @@ class Group:
     fraction   which share of its steps was run, if not all
     diverges   the run is meant to be stopped: what is shown is the message
     draw       figures: curves, swept, grid, weights
-    beside     names of groups of one experiment whose curves are drawn with this one's
+    beside     names of groups that are drawn with this one: single experiments for curves, the same grid for swept
     """
 
     name: str
@@ -104,6 +104,8 @@ class Group:
             wanted = figures if not self.best or i == judged else {}
             target = self.target if i == judged else None
             line = self._line(what, outcome, wanted, target)
+            if self.summary:
+                line = replace(line, seconds=sum(other.history.seconds for other in outcomes if other.history))
             if self.base.dataset == "fashion-mnist" and not real_fashion:
                 line = replace(line, verdict="runs; the files hold MNIST's images, so no comparison")
             lines.append(replace(line, verdict="quick") if quick and outcome.history else line)
