@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks import viz_layout
 from benchmarks.viz_graphs import KINDS, Sketch, graphs
-from tinygrad_lab.viz.layout import Box, Cluster, Drawing, Link, Spacing, lay_out
+from tinygrad_lab.viz.layout import Box, Cluster, Drawing, Link, Rect, Spacing, lay_out
 from tinygrad_lab.viz.layout.order import crossings, order
 from tinygrad_lab.viz.layout.ranks import cluster_paths, rank
 from tinygrad_lab.viz.layout.rows import make_rows
@@ -37,6 +37,8 @@ def check(drawing: Drawing, boxes: list[Box], links: list[Link], clusters: list[
             assert rect.x - 0.1 <= x <= rect.right + 0.1 and rect.y - 0.1 <= y <= rect.bottom + 0.1
     if not framed:
         return
+    if labels:
+        check_labels(drawing, clusters)
     parents = {cluster.id: cluster.parent for cluster in clusters}
     homes = {box.id: box.cluster for box in boxes}
 
@@ -59,6 +61,18 @@ def check(drawing: Drawing, boxes: list[Box], links: list[Link], clusters: list[
             if cluster != other and not within(other, cluster) and not within(cluster, other):
                 apart = inner.x >= frame.right or inner.right <= frame.x
                 assert apart or inner.y >= frame.bottom or inner.bottom <= frame.y, (cluster, other)
+
+
+def check_labels(drawing: Drawing, clusters: list[Cluster]) -> None:
+    """No line goes through a label, and labels fit their frames (a drawing shortens those of frames too short)."""
+    names, corners = [cluster for cluster in clusters if cluster.label_width and cluster.id in drawing.clusters], {}
+    for cluster in names:
+        frame = drawing.clusters[cluster.id]
+        width = min(cluster.label_width, frame.width - 16)
+        corners[cluster.id] = Rect(frame.x + 9, frame.y + 4, width, 13)
+        assert viz_layout.overlaps({"label": corners[cluster.id], **drawing.boxes}) == 0
+    nobody = [Link(link, "", "") for link in drawing.routes]
+    assert not corners or viz_layout.lines_through_boxes(corners, drawing.routes, nobody) == 0
 
 
 @pytest.mark.parametrize("direction", ["TB", "LR"])
@@ -109,7 +123,7 @@ def random_graph(seed: int, count: int, *, satellites: bool = False, nested: boo
 def test_random_graphs_in_random_clusters(seed, count, satellites, direction):
     sketch = random_graph(seed, count, satellites=satellites)
     drawing = lay_out(sketch.boxes, sketch.links, sketch.clusters, direction)
-    check(drawing, sketch.boxes, sketch.links, sketch.clusters)
+    check(drawing, sketch.boxes, sketch.links, sketch.clusters, labels=direction == "TB")
 
 
 @pytest.mark.slow
@@ -117,7 +131,7 @@ def test_random_graphs_in_random_clusters(seed, count, satellites, direction):
 def test_large_random_graphs(seed):
     sketch = random_graph(seed, 150, satellites=seed % 2 == 0)
     drawing = lay_out(sketch.boxes, sketch.links, sketch.clusters, "TB" if seed % 3 else "LR")
-    check(drawing, sketch.boxes, sketch.links, sketch.clusters)
+    check(drawing, sketch.boxes, sketch.links, sketch.clusters, labels=bool(seed % 3))
 
 
 def test_the_check_finds_what_is_wrong():

@@ -217,6 +217,9 @@ def _solve(
             (rows.last[index], target, ports[index], index if rows.trunk[rows.last[index]] < 0 else -1)
         )
 
+    ends: dict[int, float] = {}
+    for (_, target), port in zip(edges, ports, strict=True):
+        ends[target] = min(ends.get(target, port), port)
     cross = [0.0] * len(rows.row_of)
     for region in [*range(regions - 2, -1, -1), -1]:
         for kind, which in local[region]:
@@ -249,7 +252,7 @@ def _solve(
             else:
                 cross[which] = x
         if region >= 0:
-            frames.set_width(region, items[region], placed, cross, ports, edges)
+            frames.set_width(region, items[region], placed, cross, ends)
     frames.make_absolute()
     return [x + frames.origin(rows.region[entry]) for entry, x in enumerate(cross)]
 

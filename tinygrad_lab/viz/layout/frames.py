@@ -54,15 +54,10 @@ class Frames:
         return Item(self.left[cluster], self.right[cluster], self.first[cluster], self.last[cluster])
 
     def set_width(
-        self,
-        cluster: int,
-        items: list[Item],
-        placed: list[float],
-        cross: list[float],
-        ports: list[float],
-        edges: list[tuple[int, int]],
+        self, cluster: int, items: list[Item], placed: list[float], cross: list[float], ends: dict[int, float]
     ) -> None:
-        """The reach of a solved cluster around what is in it, from its zero."""
+        """The reach of a solved cluster around what is in it, from its zero. ends: where the first of the
+        lines to a box ends, from the box's middle."""
         left = min(x - item.left for x, item in zip(placed, items, strict=True)) - self.spacing.frame
         right = max(x + item.right for x, item in zip(placed, items, strict=True)) + self.spacing.frame
         label = self.labels[cluster]
@@ -70,12 +65,12 @@ class Frames:
             left -= self.spacing.label
         elif label:
             entries = [
-                self._from_zero(cluster, entry, cross)
+                self._from_zero(cluster, entry, cross) + ends.get(entry, 0.0)
                 for entry in self._first_entries(cluster)
                 if self.rows.above[entry]
             ]
             if entries:
-                left = min(left, min(entries) - label - 20)
+                left = min(left, min(entries) - label - 18)
             right = max(right, left + label + 16)
         self.left[cluster], self.right[cluster] = -left, right
 
@@ -105,14 +100,16 @@ class Frames:
             if last >= 0:
                 before[first] = max(before[first], self.before[cluster])
                 after[last] = max(after[last], self.after[cluster])
-        self.start, self.end = [], []
+        self.start, self.end = [], []  # of rows
+        self.enter, self.leave = [], []  # the same with the frames that begin or end there: lines bend only between
         flow = 0.0
         for row in range(number):
-            flow += before[row]
-            self.start.append(flow)
-            flow += lengths[row]
-            self.end.append(flow)
-            flow += after[row] + self.spacing.rows + min(0.07 * shifts[row], 40.0)
+            clear = 4.0 if before[row] else 0.0  # so that a bend does not touch a frame's corner
+            self.enter.append(flow)
+            self.start.append(flow + clear + before[row])
+            self.end.append(self.start[row] + lengths[row])
+            self.leave.append(self.end[row] + after[row] + (4.0 if after[row] else 0.0))
+            flow = self.leave[row] + self.spacing.rows + min(0.07 * shifts[row], 40.0)
 
     def middle(self, row: int) -> float:
         return (self.start[row] + self.end[row]) / 2

@@ -1,4 +1,5 @@
-"""The way of each arrow: straight through rows, bent only between them, so that it crosses no box."""
+"""The way of each arrow: straight through rows and the frames that begin or end there, bent only between them, so
+that it crosses no box, no label and no frame that it does not enter."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ def route(
     """From the middle of the source's lower side to `port` on the target's upper side, in cross and flow."""
     source, target = edge
     row = rows.row_of[source]
-    stops = [(cross[source], frames.middle(row) + held[source].length / 2, frames.end[row])]
+    stops = [(cross[source], frames.middle(row) + held[source].length / 2, frames.leave[row])]
     taken = rows.steps[index]
     starts = [rows.row_of[rows.trunks[number][0]] for number in taken]
     for number, start, following in zip(taken, starts, [*starts, rows.row_of[target]][1:], strict=True):
-        stops.append((cross[rows.trunks[number][0]], frames.start[start], frames.end[following - 1]))
+        stops.append((cross[rows.trunks[number][0]], frames.enter[start], frames.leave[following - 1]))
     row = rows.row_of[target]
-    stops.append((cross[target] + port, frames.start[row], frames.middle(row) - held[target].length / 2))
+    stops.append((cross[target] + port, frames.enter[row], frames.middle(row) - held[target].length / 2))
     points: list[Point] = [stops[0][:2]]
     at, _, end = stops[0]
     for x, top, bottom in stops[1:]:
