@@ -107,13 +107,7 @@ def test_signs_of_a_heat_map_keep_apart(seen):
     assert distance(palette.heat(-1), palette.heat(0), "all cones") > 0.02
 
 
-def test_numbers_in_cells_can_be_read():
-    for level in range(-palette.LEVELS, palette.LEVELS + 1):
-        color = palette.heat(level)
-        chosen, other = palette.text_on(color), {"#000000", "#ffffff"} - {palette.text_on(color)}
-        assert contrast(chosen, color) >= 4.5, level
-        assert contrast(chosen, color) >= contrast(*other, color)
-    assert contrast(palette.text_on(palette.NOT_FINITE), palette.NOT_FINITE) >= 4.5
+def test_hatching_is_seen():
     assert contrast(palette.HATCH, palette.NOT_FINITE) >= 3
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinygrad_lab.viz.metrics import FONT, number, px, shape_text
-from tinygrad_lab.viz.palette import HATCH, LEVELS, LIGHT, NOT_FINITE, heat, text_on
+from tinygrad_lab.viz.metrics import number, px, shape_text
+from tinygrad_lab.viz.palette import HATCH, LEVELS, LIGHT, NOT_FINITE, heat
 
 __all__ = ["HeatMap", "draw", "heat_map", "level", "statistics"]
 
@@ -66,20 +66,17 @@ def statistics(array: np.ndarray) -> dict[str, float]:
     found: dict[str, float] = {}
     if numbers.size:
         wide = numbers.astype(np.float64)
-        found = {
-            "min": float(wide.min()),
-            "mean": float(wide.mean()),
-            "max": float(wide.max()),
-            "std": float(wide.std()),
-        }
+        with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float have an infinite std
+            mean, std = float(wide.mean()), float(wide.std())
+        found = {"min": float(wide.min()), "mean": mean, "max": float(wide.max()), "std": std}
     return found | {"zeros": int((array == 0).sum()), "nan": nan, "inf": inf}
 
 
-def heat_map(array: np.ndarray, *, side: int = SIDE, start: tuple[int, int] | None = None) -> HeatMap:
-    """What to show of an array of any shape and dtype: up to 64 elements all, of more a slice of `side` by `side`.
+def heat_map(array: np.ndarray) -> HeatMap:
+    """What to show of an array of any shape and dtype: up to 64 elements all, of more a slice of 16 by 16 at most.
 
-    The last two dimensions are shown, at index 0 of the others. start: (row, column) of the slice; by default (0, 0),
-    or around the element of largest magnitude where all at (0, 0) would be one number though the array is not.
+    The last two dimensions are shown, at index 0 of the others, from (0, 0), or around the element of largest magnitude
+    where all at (0, 0) would be one number though the array is not.
 
     >>> heat_map(np.ones((8, 3, 20, 20))).where
     '[0, 0, :16, :16]'
@@ -91,20 +88,17 @@ def heat_map(array: np.ndarray, *, side: int = SIDE, start: tuple[int, int] | No
     if array.size == 0:
         cells = np.zeros((0, 0), array.dtype)
     elif array.size <= FULL and (array.ndim <= 2 or max(array.shape) == array.size):
-        cells, count = _whole(array, side)
+        cells, count = _whole(array)
     elif array.ndim == 1:
-        begin = 0 if start is None else min(max(start[1], 0), array.size - 1)
-        if start is None:
-            begin = _window(array[None, :], 1, side)[1]
-        cells = array[None, begin : begin + side]
-        count, where = cells.size, f"[{_slice(begin, side, array.size)}]"
+        begin = _window(array[None, :], 1)[1]
+        cells = array[None, begin : begin + SIDE]
+        count, where = cells.size, f"[{_slice(begin, SIDE, array.size)}]"
     else:
         matrix = array[(0,) * (array.ndim - 2)]
-        row, column = _window(matrix, side, side) if start is None else start
-        row, column = min(max(row, 0), matrix.shape[0] - 1), min(max(column, 0), matrix.shape[1] - 1)
-        cells = matrix[row : row + side, column : column + side]
-        if matrix.size <= FULL:
-            row, column, cells = 0, 0, matrix
+        row, column, cells = 0, 0, matrix
+        if matrix.size > FULL:
+            row, column = _window(matrix, SIDE)
+            cells = matrix[row : row + SIDE, column : column + SIDE]
         parts = ["0"] * (array.ndim - 2) + [
             _slice(row, cells.shape[0], matrix.shape[0]),
             _slice(column, cells.shape[1], matrix.shape[1]),
@@ -116,26 +110,26 @@ def heat_map(array: np.ndarray, *, side: int = SIDE, start: tuple[int, int] | No
     return made
 
 
-def _whole(array: np.ndarray, side: int) -> tuple[np.ndarray, int]:
+def _whole(array: np.ndarray) -> tuple[np.ndarray, int]:
     if array.ndim == 2:
         return array, array.size
     flat = array.reshape(-1)
-    if flat.size <= side:
+    if flat.size <= SIDE:
         return flat[None, :], flat.size
-    rows = -(-flat.size // side)
-    cells = np.zeros((rows, side), array.dtype)
+    rows = -(-flat.size // SIDE)
+    cells = np.zeros((rows, SIDE), array.dtype)
     cells.reshape(-1)[: flat.size] = flat
     return cells, flat.size
 
 
-def _window(matrix: np.ndarray, high: int, wide: int) -> tuple[int, int]:
-    corner = matrix[:high, :wide]
+def _window(matrix: np.ndarray, high: int) -> tuple[int, int]:
+    corner = matrix[:high, :SIDE]
     if (corner != corner[0, 0]).any() or not (matrix != matrix[0, 0]).any():
         return 0, 0
     row, column = divmod(int(np.argmax(np.abs(np.nan_to_num(matrix.astype(np.float64))))), matrix.shape[1])
     return (
         max(min(row - high // 2, matrix.shape[0] - high), 0),
-        max(min(column - wide // 2, matrix.shape[1] - wide), 0),
+        max(min(column - SIDE // 2, matrix.shape[1] - SIDE), 0),
     )
 
 
@@ -180,12 +174,10 @@ def level(value: object, scale: float) -> int | str:
     return size if x > 0 else -size
 
 
-def draw(
-    shown: HeatMap, x: float, y: float, cell: tuple[float, float], *, numbers: bool = False, size: float = 9.0
-) -> str:
+def draw(shown: HeatMap, x: float, y: float, cell: tuple[float, float]) -> str:
     """SVG of the cells with their upper left corner at (x, y); cell: width and height of one, in pixels.
 
-    numbers writes each element into its cell. An empty array gives a dashed frame with the word "empty".
+    An empty array gives a dashed frame with the word "empty".
     """
     rows, across = shown.cells.shape
     wide, high = cell
@@ -226,8 +218,6 @@ def draw(
     parts.append(_hatching(hatched, wide, high))
     parts.append(_outline(rows, across, last, wide, high))
     parts.append("</g>")
-    if numbers:
-        parts.append(_numbers(shown, levels, x, y, cell, size))
     return "".join(parts)
 
 
@@ -274,15 +264,3 @@ def _outline(rows: int, across: int, last: int, wide: float, high: float) -> str
         f'{lines}<path fill="none" class="s-map-line" stroke="{LIGHT["map-line"]}" stroke-width=".8" '
         f'shape-rendering="auto" d="{path}"/>'
     )
-
-
-def _numbers(
-    shown: HeatMap, levels: list[list[int | str]], x: float, y: float, cell: tuple[float, float], size: float
-) -> str:
-    texts = []
-    for index, value in enumerate(shown.cells.reshape(-1)[: shown.count].tolist()):
-        row, column = divmod(index, shown.cells.shape[1])
-        color = text_on(_color(levels[row][column]))
-        middle, base = x + (column + 0.5) * cell[0], y + (row + 0.5) * cell[1] + size * 0.35
-        texts.append(f'<text x="{px(middle)}" y="{px(base)}" fill="{color}">{number(value)}</text>')
-    return f'<g font-family="{FONT}" font-size="{px(size)}" text-anchor="middle">{"".join(texts)}</g>'

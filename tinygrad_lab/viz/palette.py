@@ -1,13 +1,13 @@
-"""The colours of all drawings, light and dark, and which text can be read on them.
+"""The colours of all drawings, light and dark.
 
-What this file lets you do: look up a role's colour in `LIGHT` or `DARK`, colour a heat map's level with `heat`, choose
-black or white text with `text_on`, and get the rules that make a drawing follow the reader's theme with `dark_rules`.
+What this file lets you do: look up a role's colour in `LIGHT` or `DARK`, colour a heat map's level with `heat`, and
+get the rules that make a drawing follow the reader's theme with `dark_rules`.
 Blue and orange, magenta and grey keep apart for the three common colour-vision deficiencies (Okabe and Ito 2008).
 """
 
 from __future__ import annotations
 
-__all__ = ["DARK", "LEVELS", "LIGHT", "dark_rules", "heat", "luminance", "text_on"]
+__all__ = ["DARK", "LEVELS", "LIGHT", "dark_rules", "heat"]
 
 # Roles: "<kind>" is a card's ground, "<kind>-line" its outline, "<kind>-head" the ground of its header, on which
 # text is "on-head".
@@ -76,26 +76,6 @@ def heat(level: int) -> str:
     end = POSITIVE if level > 0 else NEGATIVE
     part = abs(level) / LEVELS
     return "#" + "".join(f"{round(zero + (one - zero) * part):02x}" for zero, one in zip(ZERO, end, strict=True))
-
-
-def luminance(color: str) -> float:
-    """Relative luminance of "#rrggbb", 0 for black to 1 for white (WCAG 2.2).
-
-    >>> luminance("#ffffff"), luminance("#000000")
-    (1.0, 0.0)
-    """
-    channels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return round(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2], 6)
-
-
-def text_on(color: str) -> str:
-    """Black or white, whichever has more contrast on this colour.
-
-    >>> text_on("#ffffff"), text_on("#0072b2")
-    ('#000000', '#ffffff')
-    """
-    return "#000000" if luminance(color) > 0.179129 else "#ffffff"  # where both contrasts are equal
 
 
 def dark_rules(scope: str = ".tgl") -> str:

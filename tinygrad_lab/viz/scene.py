@@ -27,7 +27,6 @@ class Arranged:
     """A picture ready to be drawn.
 
     cards     what each box shows: its id is the node's, or "n3>n7" for the chip of leaf n3 beside op n7
-    ends      ids of the boxes that each edge joins
     labels    of the calls that are drawn as clusters
     missing   why ops show no gradient (and no value), where all have one reason: said once, not on every card
     """
@@ -36,7 +35,6 @@ class Arranged:
     direction: str
     blame: str  # what of the picture is not finite first: "value", "gradient" or ""
     cards: dict[str, Card]
-    ends: dict[str, tuple[str, str]]
     labels: dict[str, str]
     drawing: Drawing
     missing: str = ""
@@ -92,7 +90,7 @@ def arrange(picture: Picture, *, direction: str = "TB", values: bool = True) -> 
     clusters, labels = _clusters(picture, boxes, calls)
     links = [Link(edge.id, *ends[edge.id]) for edge in picture.edges]
     drawing = lay_out([*boxes.values(), *chips], links, clusters, direction)
-    return Arranged(picture, direction, blame, cards, ends, labels, drawing, missing)
+    return Arranged(picture, direction, blame, cards, labels, drawing, missing)
 
 
 def _plan(picture: Picture, nodes: dict[str, PictureNode]) -> tuple[dict[str, list[PictureNode]], set[str]]:
