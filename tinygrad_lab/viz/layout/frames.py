@@ -104,7 +104,7 @@ class Frames:
         self.enter, self.leave = [], []  # the same with the frames that begin or end there: lines bend only between
         flow = 0.0
         for row in range(number):
-            clear = 4.0 if before[row] else 0.0  # so that a bend does not touch a frame's corner
+            clear = 4.0 if before[row] else 10.0  # a bend touches neither a frame's corner nor an arrow's head
             self.enter.append(flow)
             self.start.append(flow + clear + before[row])
             self.end.append(self.start[row] + lengths[row])

@@ -45,7 +45,7 @@ class Cluster:
 class Spacing:
     """Distances, in pixels."""
 
-    rows: float = 32.0  # between layers: where arrows bend
+    rows: float = 27.0  # between layers: where arrows bend
     boxes: float = 22.0  # between boxes of one layer
     lines: float = 13.0  # beside a line that passes a layer
     satellite: float = 17.0  # between a satellite and its host: room for an arrow
