@@ -225,7 +225,7 @@ def _color(key: int | str) -> str:
     return heat(key) if isinstance(key, int) else NOT_FINITE
 
 
-def _hatching(cells: list[tuple[int, int, int | str]], wide: float, high: float) -> str:
+def _hatching(cells: list[tuple[int, int, str]], wide: float, high: float) -> str:
     """Stripes over what is not finite: rising for NaN, upright for +inf, level for -inf; two in large cells."""
     if not cells:
         return ""
