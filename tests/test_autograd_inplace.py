@@ -11,7 +11,7 @@ import tinygrad_lab as lab
 
 torch = pytest.importorskip("torch")
 
-# Statements over 3-vectors a and b (computed), c (constant), x (a leaf), v (a view of a), and the 0-d leaf s.
+# Statements over 3-vectors a and b (computed), c (constant), x (a leaf), v (a view of a), u (of c), and the 0-d leaf s.
 STATEMENTS = [
     "a = a * b",
     "a = a + c * s",
@@ -42,6 +42,9 @@ STATEMENTS = [
     "v = a[:2]",
     "w = w + (v * v).sum()",
     "v = v * 1.5",
+    "u = c[:2]",
+    "c += a",
+    "w = w + (u * u).sum()",
     "w = w + (a * b).sum()",
     "w = w + (a * a * s).sum()",
     "w = w + (b.exp() * x).sum()",
@@ -63,6 +66,7 @@ def run(library, program):
     }
     names["a"], names["b"] = names["x"] * 2, names["x"] + names["s"]
     names["v"], names["w"] = names["a"][:2], (names["x"] * names["s"]).sum()
+    names["u"] = names["c"][:2]
     try:
         for statement in program:
             exec(statement, {}, names)
@@ -86,3 +90,48 @@ def test_programs_give_pytorchs_gradients_or_are_refused(program):
     if theirs is not None:
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+# A recorded change of a buffer without history: views made before it cannot know, and are refused
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "buf.add_(x)",
+        "buf += x",
+        "buf[0] = x[0]",
+        "buf[0] += x[0]",
+        "buf.copy_(x)",
+        "buf.mul_(x[0])",
+        "buf.add_(x * old)",
+    ],
+)
+def test_a_view_made_before_a_recorded_change_is_refused(change):
+    buf, x = lab.ones(2, 2), lab.full((2, 2), 3.0, requires_grad=True)
+    names = {"buf": buf, "x": x, "old": buf[0]}
+    view = names["old"]
+    exec(change, {}, names)
+    with pytest.raises(RuntimeError, match=r"view made before.*take views afterwards.*clone\(\)"):
+        view * 1
+    with lab.no_grad():
+        assert (view * 1).shape == (2,)
+    assert (names["buf"][0] * 1).requires_grad  # a view made afterwards
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "buf[0] = x[0]; buf[1] = x[1]; last = buf.detach()[-1]",
+        "buf[0] += x[0]; last = buf.detach()[0]",
+        "buf += x; buf *= x; last = buf.detach()[0]",
+        "buf.copy_(x[0]); last = buf.data[1]",
+        "old = buf.detach(); buf.add_(x); last = old",
+        "y = buf[0] * 2; buf.add_(x); last = buf.detach()[0]",
+        "old = buf[0].clone(); buf.add_(x); last = old",
+    ],
+)
+def test_detached_views_of_a_changed_buffer_stay_constants(program):
+    names = {"buf": lab.zeros(2, 2), "x": lab.ones(2, 2, requires_grad=True)}
+    exec(program, {}, names)
+    assert not (names["last"] * 2).requires_grad

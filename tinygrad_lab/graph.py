@@ -169,9 +169,12 @@ def mark_mutated(array: np.ndarray, number: int | None = None) -> None:
         log[key] = (number, weakref.ref(buffer, lambda _: log.pop(key, None)))
 
 
-def mark_unrecorded(array: np.ndarray) -> None:
-    """Log that a recorded value was written into `array`, a view of memory whose owner has no history to add it to."""
-    if type(array.base) is np.ndarray:
+def mark_unrecorded(array: np.ndarray, shared: bool) -> None:
+    """Log that a recorded value was written into `array`, while others that have no history may look into its memory.
+
+    They do if it is a view, or if it is `shared`: views of it, made before, exist.
+    """
+    if shared or type(array.base) is np.ndarray:
         buffer, log = _buffer(array), mutations.unrecorded
         key = id(buffer)
         log[key] = (weakref.ref(buffer, lambda _: log.pop(key, None)), weakref.ref(array))
@@ -183,9 +186,9 @@ def mark_recorded(array: np.ndarray) -> None:
 
 
 def is_unrecorded(array: np.ndarray) -> bool:
-    """Whether a recorded value was written into `array`'s memory through a view, so that its gradient would be lost."""
+    """Whether a recorded value was written into `array`'s memory through another: its gradient would be lost."""
     entry = mutations.unrecorded.get(id(_buffer(array)))
-    return entry is not None and entry[1]() is not array  # the view itself, detached, is a constant as it should be
+    return entry is not None and entry[1]() is not array  # what was written into, detached, is a constant as it should
 
 
 def last_mutation(array: np.ndarray) -> int:

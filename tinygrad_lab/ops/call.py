@@ -53,12 +53,14 @@ def check_current(op_name: str, argument: str, tensor: Tensor) -> None:
 
 
 def check_recorded(op_name: str, argument: str, tensor: Tensor) -> None:
-    """Refuse a tensor without history whose memory got a recorded value through a view: the gradient would be lost."""
+    """Refuse a tensor without history whose memory got a recorded value through another: its gradient would be lost."""
     if grad_mode.grad_enabled() and not tensor._requires_grad and graph.is_unrecorded(tensor.array):
         raise RuntimeError(
             f"{op_name}: its argument '{argument}' (shape {tensor.shape}) has no history, but a value that requires a "
-            f"gradient was written into its memory through a view (x[0][1] = v, x[0].add_(v), x.T.copy_(v)), whose "
-            f"gradient would be lost. Write into the tensor itself (x[0, 1] = v, x[0] += v), or read it under no_grad()"
+            f"gradient was written into its memory through another tensor: through a view of it (x[0][1] = v, "
+            f"x[0].add_(v), x.T.copy_(v)), or it is a view made before (old = x[0]; x.add_(v)). The gradient would be "
+            f"lost. Write into the tensor itself (x[0, 1] = v, x[0] += v) and take views afterwards; for the values "
+            f"alone clone() it before the change, or read it under no_grad()"
         )
 
 

@@ -7,6 +7,7 @@ while recording is on, and values that a recorded op saved must not change befor
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -50,8 +51,19 @@ def _check_memory(name: str, array: np.ndarray) -> None:
         )
 
 
-def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
-    """Write `result` into `target`'s memory and give `target` its history. Returns `target`."""
+def _others(tensor: Tensor) -> int:
+    """How many more objects refer to the array of a tensor without history: views of it, mostly.
+
+    Python counts its references, but views do not say who they are. (2: the tensor's own, and the argument.)
+    """
+    return sys.getrefcount(tensor.array) - 2 if tensor.node is None else 0
+
+
+def assign(name: str, target: Tensor, result: Tensor, shared: bool = False) -> Tensor:
+    """Write `result` into `target`'s memory and give `target` its history. Returns `target`.
+
+    `shared` says that `target` had no history, and others that look into its memory may exist.
+    """
     _check_writable(name, target)
     if (
         result._requires_grad
@@ -79,7 +91,7 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
     number = None
     if result.node is not None:
         if target.node is None:
-            graph.mark_unrecorded(target.array)
+            graph.mark_unrecorded(target.array, shared)
         _set_history(target, result.node)
         number = result.node.number  # so the new node itself is not older than the change
     elif grad_mode.grad_enabled() and target.node is not None:
@@ -124,9 +136,10 @@ def inplace_of(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         _check_writable(name, self)
+        shared = _others(self) > 0  # before the op saves it
         # Any op of a composition may save what is about to be overwritten: those get a copy.
         operand = _clone.function(self) if composed and grad_mode.grad_enabled() else self
-        return assign(name, self, function(operand, *args, **kwargs))
+        return assign(name, self, function(operand, *args, **kwargs), shared)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{function.__name__}`, written into this tensor's own memory. Returns self."
@@ -135,10 +148,11 @@ def inplace_of(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Overwrite with the values of `src`, which is broadcast and cast as needed; its gradient flows to `src`."""
+    shared = _others(self) > 0
     source = src if isinstance(src, Tensor) else wrap(np.asarray(src))
     if source.array.dtype is not self.array.dtype:
         source = to_dtype(source, self.array.dtype)
-    return assign("copy_", self, source.expand(self.shape) if source.shape != self.shape else source.clone())
+    return assign("copy_", self, source.expand(self.shape) if source.shape != self.shape else source.clone(), shared)
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
@@ -186,6 +200,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
 
 def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     _check_writable("setitem", self)
+    others = _others(self)
     index = plain_index(index)
     array = self.array
     _check_memory("setitem", array)
@@ -219,7 +234,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
         graph.mark_recorded(array)
     if source.array.dtype is not array.dtype:
         source = to_dtype(source, array.dtype)
-    assign("setitem", self, setitem(history, index, source))
+    assign("setitem", self, setitem(history, index, source), others > augmented)  # x[i] itself is one
 
 
 def register_inplace(*names: str) -> None:
