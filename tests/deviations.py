@@ -24,7 +24,7 @@ DEVIATIONS: dict[str, str] = {
     "argmax: bool": LENIENT,
     "argmin: bool": LENIENT,
     "topk: bool": LENIENT,
-    "embedding: signature": "max_norm changes the weight in a forward pass; the other two have no user here",
+    "embedding: signature": "gradients are dense, and have no user that scales them by how often a row is used",
     "addmm: int64": "alpha=0.5 makes floats of integers, as arithmetic does; PyTorch cuts it to the integer 0",
     "baddbmm: int64": "alpha=0.5 makes floats of integers, as arithmetic does; PyTorch cuts it to the integer 0",
     "einsum: bool": LENIENT,
@@ -80,6 +80,14 @@ BEHAVIOURS: dict[str, tuple[Any, str]] = {
         lambda torch, F: _changed_through_a_view(torch, torch.ones(2, 2)),
         "the same; a gradient that would be lost is an error, and under no_grad reading is allowed",
     ),
+    "a view made before a recorded change of a tensor without history": (
+        lambda torch, F: _view_made_before(torch),
+        "PyTorch gives such views the history; here reading one is refused: take the view after the change",
+    ),
+    "Function whose forward returns no tensor": (
+        lambda torch, F: _function_without_tensor(torch),
+        "PyTorch hands such results on, and backward never runs; here it is a TypeError",
+    ),
     "backward(inputs=) a computed tensor": (
         lambda torch, F: _backward_into_computed(torch),
         "only leaves have a .grad of their own accord: autograd.grad(outputs, inputs) returns that gradient",
@@ -112,6 +120,23 @@ def _changed_through_a_view(torch: Any, x: Any) -> Any:
     x[0].mul_(factor)
     (x * 1).sum().backward()
     return factor.grad.tolist()
+
+
+def _view_made_before(torch: Any) -> Any:
+    buffer, x = torch.zeros(2, 2), torch.ones(2, 2, requires_grad=True)
+    view = buffer[0]
+    buffer.add_(x)
+    (view * 1).sum().backward()
+    return x.grad.tolist()
+
+
+def _function_without_tensor(torch: Any) -> Any:
+    class Size(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return (x.shape[0], "rows")
+
+    return Size.apply(torch.ones(2, requires_grad=True))
 
 
 def _backward_into_computed(torch: Any) -> Any:

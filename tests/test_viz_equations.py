@@ -24,7 +24,7 @@ INDEXED = {
     *("getitem", "setitem", "add_at", "gather", "scatter_add", "add_elements", "put"),
     *("index_select", "index_add", "add_slices", "embedding", "diagonal", "on_diagonal"),
     *("recurrence", "cumsum", "cumprod", "prod", "contract"),
-    *("conv2d", "conv2d_input", "conv2d_weight", "window_sum", "window_spread"),
+    *("conv2d", "conv2d_input", "conv2d_weight", "window_sum", "window_spread", "patches", "spread_patches"),
 }
 
 

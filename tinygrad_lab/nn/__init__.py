@@ -24,7 +24,7 @@ from tinygrad_lab.nn.activation import (
     Tanh,
 )
 from tinygrad_lab.nn.container import ModuleDict, ModuleList, Sequential
-from tinygrad_lab.nn.convolution import AdaptiveAvgPool2d, AvgPool2d, Conv1d, Conv2d, MaxPool2d
+from tinygrad_lab.nn.convolution import AdaptiveAvgPool2d, AvgPool2d, Conv1d, Conv2d, Fold, MaxPool2d, Unfold
 from tinygrad_lab.nn.linear import Embedding, Flatten, Identity, Linear, Unflatten
 from tinygrad_lab.nn.loss import (
     BCELoss,
@@ -60,6 +60,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "Fold",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -92,6 +93,7 @@ __all__ = [
     "Softsign",
     "Tanh",
     "Unflatten",
+    "Unfold",
     "functional",
     "init",
     "utils",

@@ -1,4 +1,4 @@
-"""Layers that slide a window over a signal or an image: convolution and pooling."""
+"""Layers that slide a window over a signal or an image: convolution, pooling and patches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinygrad_lab.nn.module import Module
 from tinygrad_lab.nn.parameter import empty_parameter
 from tinygrad_lab.tensor import Tensor
 
-__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "Conv1d", "Conv2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "Conv1d", "Conv2d", "Fold", "MaxPool2d", "Unfold"]
 
 
 def _tuple(value: Any, length: int) -> tuple[int, ...]:
@@ -188,3 +188,43 @@ class AdaptiveAvgPool2d(Module):
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
+
+
+class Unfold(Module):
+    """The patches of images as columns: (N, C, H, W) -> (N, C kH kW, L); see `F.unfold`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Unfold.html
+    """
+
+    def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
+        super().__init__()
+        self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
+
+
+class Fold(Module):
+    """Columns added back to images: (N, C kH kW, L) -> (N, C, *output_size); see `F.fold`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Fold.html
+    """
+
+    def __init__(
+        self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    ) -> None:
+        super().__init__()
+        self.output_size, self.kernel_size = output_size, kernel_size
+        self.dilation, self.padding, self.stride = dilation, padding, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
+
+    def extra_repr(self) -> str:
+        return (
+            f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, "
+            f"padding={self.padding}, stride={self.stride}"
+        )

@@ -101,6 +101,7 @@ class Embedding(Module):
     """Rows of a table by their numbers: integer input of any shape S -> (*S, embedding_dim).
 
     weight (num_embeddings, embedding_dim) starts from N(0, 1); its row `padding_idx` as zeros, and gets no gradient.
+    With `max_norm`, rows that a call uses are first shortened, in place, to that norm (its p is `norm_type`).
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html
     """
 
@@ -109,6 +110,8 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
         *,
         device: Any = None,
         dtype: Any = None,
@@ -121,15 +124,23 @@ class Embedding(Module):
                 )
             padding_idx %= num_embeddings
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
+        self.max_norm, self.norm_type = max_norm, norm_type
         self.weight = empty_parameter(num_embeddings, embedding_dim, dtype=dtype, device=device)
         self.reset_parameters()
 
     @classmethod
-    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+    def from_pretrained(
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+    ) -> Embedding:
         """An Embedding whose table is `embeddings`, (num_embeddings, embedding_dim); not trained if `freeze`."""
         if embeddings.ndim != 2:
             raise AssertionError(f"Embeddings parameter is expected to be 2-dimensional, got shape {embeddings.shape}")
-        made = cls(embeddings.shape[0], embeddings.shape[1], padding_idx)
+        made = cls(embeddings.shape[0], embeddings.shape[1], padding_idx, max_norm, norm_type)
         made.weight = Parameter(embeddings, requires_grad=not freeze)
         return made
 
@@ -140,8 +151,10 @@ class Embedding(Module):
             self.weight.array[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type)
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        norm = "" if self.max_norm is None else f", max_norm={self.max_norm}"
+        norm += "" if self.norm_type == 2 else f", norm_type={self.norm_type}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}{norm}"

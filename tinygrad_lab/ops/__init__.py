@@ -30,6 +30,7 @@ from tinygrad_lab.ops import (  # noqa: F401, I001
     einsum,
     losses,
     conv,
+    patches,
     pooling,
     normalization,
     dropout,

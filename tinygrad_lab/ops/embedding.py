@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_lab.graph import mark_mutated
 from tinygrad_lab.ops.arithmetic import where
 from tinygrad_lab.ops.declare import op
 from tinygrad_lab.ops.gather import add_slices, check_index
@@ -63,10 +64,12 @@ def _embedding_rows(g, input, weight_shape, padding_idx):
     arrays="input",
     faces="functional",
 )
-def embedding(input, weight, padding_idx=None):
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0):
     """Rows of a table: weight[input]. Shapes: input (...) of int64 or int32, weight (V, D) -> (..., D).
 
     padding_idx   a row that gets no gradient (negative: from the end)
+    max_norm      rows that are used and longer are first shortened to this norm, in the table itself, unrecorded
+    norm_type     p of that norm
 
     IndexError for an index out of range, RuntimeError for a wrong dtype or a weight that is no matrix.
 
@@ -81,4 +84,17 @@ def embedding(input, weight, padding_idx=None):
             f"embedding: padding_idx must be within num_embeddings: {padding_idx} for a weight of shape {weight.shape}"
         )
     check_index("embedding", input, len(weight), 0, IndexError)
+    if max_norm is not None:
+        _shorten(weight, np.unique(input), max_norm, norm_type)
     return weight.take(input, 0)
+
+
+def _shorten(weight, rows, max_norm, norm_type):
+    """Scale these rows of `weight`, in place, to at most `max_norm`: the one forward that changes an operand."""
+    if weight.dtype.kind != "f":
+        raise RuntimeError(f"embedding: max_norm needs a floating weight, got {weight.dtype}")
+    norms = np.linalg.norm(weight[rows], norm_type, axis=1)
+    rows, norms = rows[norms > max_norm], norms[norms > max_norm]
+    if rows.size:
+        weight[rows] *= (max_norm / (norms + 1e-7)).astype(weight.dtype)[:, None]
+        mark_mutated(weight)

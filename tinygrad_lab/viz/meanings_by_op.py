@@ -260,5 +260,8 @@ BY_OP: list[tuple[str, Callable[[Any, Mapping[str, Any]], None]]] = [
     ("softplus", _softplus),
     ("repeat", _repeat),
     ("nan_to_num", _replacements),
-    ("conv2d conv2d_input conv2d_weight max_pool2d max_at place_max window_sum window_spread", _windows),
+    (
+        "conv2d conv2d_input conv2d_weight max_pool2d max_at place_max window_sum window_spread patches spread_patches",
+        _windows,
+    ),
 ]

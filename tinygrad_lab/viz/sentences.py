@@ -202,13 +202,13 @@ _FAMILIES: dict[str, tuple[str, str, str]] = {
         "The gradient is cut up again: each input gets the part it contributed.",
         "mixing up the order of the parts",
     ),
-    "getitem gather index_select embedding constant_pad at_labels": (
+    "getitem gather index_select embedding constant_pad at_labels patches": (
         "Pick elements by index.",
         "Gradients go back to where the elements came from; what was not picked gets 0, and what was picked several "
         "times gets the sum.",
         "overwriting instead of adding where an element was picked twice",
     ),
-    "setitem put scatter_add index_add add_at add_elements add_slices": (
+    "setitem put scatter_add index_add add_at add_elements add_slices spread_patches": (
         "Write or add values at given places.",
         "What was written gets the gradient of its place; what was overwritten gets 0.",
         "giving overwritten elements a gradient",
