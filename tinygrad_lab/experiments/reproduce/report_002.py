@@ -20,6 +20,17 @@ BASE = Experiment(
 FEATURES = BASE.replace(
     optimizer="adamw", momentum=0.0, lr=3e-3, weight_decay=0.1, batch_size=100, schedule="cosine", preprocess=["scale"]
 )
+PROXIMAL = Experiment(
+    dataset="cifar10",
+    preprocess=("center",),
+    proximal=True,
+    l1=1e-3,
+    lr=0.03,
+    momentum=0.9,
+    batch_size=0,
+    epochs=200,
+    train_accuracy_samples=1000,
+)
 HOG_PCA = ["sqrt", "hog:4:2:12", "pca:0.95"]
 
 REPORT = Report(
@@ -44,10 +55,16 @@ REPORT = Report(
         Group("002-epochs", "rate 0.01, halved every 3 epochs", BASE, {"epochs": [5, 10, 20]}, draw="curves"),
         Group(
             "002-l1-proximal",
-            "L1 by proximal gradient descent, 10 epochs",
-            BASE.replace(proximal=True, l1=1e-4),
-            {"l1": [1e-5, 1e-4, 1e-3, 3e-3, 1e-2]},
+            "L1 by proximal gradient descent, 200 steps with the whole training set",
+            PROXIMAL,
+            {"l1": [1e-4, 3e-4, 1e-3, 3e-3]},
             draw="swept",
+        ),
+        Group(
+            "002-l1-mini-batches",
+            "the same in mini-batches, whose noise moves weights off 0 again, 30 epochs",
+            PROXIMAL.replace(epochs=30, train_accuracy_samples=5000),
+            {"batch_size": [200, 5000]},
         ),
         Group("002-l2", "L2 penalty, 10 epochs", BASE, {"l2": [0.0, 1e-4, 1e-3, 1e-2, 1e-1]}, draw="swept"),
         Group(
