@@ -11,8 +11,8 @@ from typing import Any
 
 from op_cases import entries
 
-from tinygrad_lab.viz import formula as f
-from tinygrad_lab.viz.typeset import latex
+from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra.typeset import latex
 
 PAGE = Path(__file__).parent.parent / "docs" / "formulas.md"
 

@@ -13,9 +13,9 @@ import tinygrad_lab as torch
 from tinygrad_lab.autograd import Function, Trace
 from tinygrad_lab.nn import functional as F
 from tinygrad_lab.verify.op_samples import flat
-from tinygrad_lab.viz.equations import equation, forward_equation, index_text
-from tinygrad_lab.viz.meanings import formula_of, meaning, rule_of
-from tinygrad_lab.viz.recording import record
+from tinygrad_lab.viz.algebra.equations import equation, forward_equation, index_text
+from tinygrad_lab.viz.algebra.meanings import formula_of, meaning, rule_of
+from tinygrad_lab.viz.stepping.recording import record
 
 # Formulas that say which element a maximum came from: read by people only.
 READ_ONLY = {"max_pool2d", "max_at", "place_max"}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import tinygrad_lab as torch
 from tinygrad_lab import nn
 from tinygrad_lab.nn import functional as F
-from tinygrad_lab.viz.folding import fold
 from tinygrad_lab.viz.picture import Picture
-from tinygrad_lab.viz.reading import read
+from tinygrad_lab.viz.reading.folding import fold
+from tinygrad_lab.viz.reading.graphs import read
 
 CARDS = ("op", "loss", "fold")
 

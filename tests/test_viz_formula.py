@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from op_cases import entries
 from viz_graphs import op_case_list
 
-from tinygrad_lab.viz import formula as f
-from tinygrad_lab.viz.evaluate import NotEvaluable, evaluate
-from tinygrad_lab.viz.symbols import shown, substitute
-from tinygrad_lab.viz.typeset import latex, math_element, mathml, text
+from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra.evaluate import NotEvaluable, evaluate
+from tinygrad_lab.viz.algebra.symbols import shown, substitute
+from tinygrad_lab.viz.algebra.typeset import latex, math_element, mathml, text
 
 
 def formulas() -> list[tuple[str, str]]:
@@ -186,7 +186,7 @@ def test_substitution_leaves_the_tree_alone():
 
 def test_same_text_in_every_process():
     code = (
-        "from tinygrad_lab.viz.formula import parse; from tinygrad_lab.viz.typeset import *;"
+        "from tinygrad_lab.viz.algebra.formula import parse; from tinygrad_lab.viz.algebra.typeset import *;"
         "from tinygrad_lab.ops.declare import registry;"
         "print(''.join(latex(parse(o.formula)) + mathml(parse(o.formula)) for o in registry.values()))"
     )

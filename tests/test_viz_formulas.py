@@ -17,8 +17,8 @@ import tinygrad_lab as torch
 from tinygrad_lab import nn, viz
 from tinygrad_lab.autograd import Function
 from tinygrad_lab.nn import functional as F
-from tinygrad_lab.viz import formula as f
-from tinygrad_lab.viz.evaluate import evaluate
+from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra.evaluate import evaluate
 
 
 def mlp(*sizes, activation=nn.ReLU, bias=True):

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_lab.viz import heatmap, palette
-from tinygrad_lab.viz.heatmap import heat_map, level
+from tinygrad_lab.viz import palette
+from tinygrad_lab.viz.drawing import heatmap
+from tinygrad_lab.viz.drawing.heatmap import heat_map, level
 
 
 def parsed(svg: str) -> ElementTree.Element:

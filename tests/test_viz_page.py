@@ -19,11 +19,11 @@ from viz_pages import HOSTILE, broken_steps, data_of, hostile_steps, long_steps,
 
 import tinygrad_lab as torch
 from tinygrad_lab import nn, viz
-from tinygrad_lab.viz import sentences
-from tinygrad_lab.viz.numbers import shown
-from tinygrad_lab.viz.recording import record
+from tinygrad_lab.viz.stepping import sentences
+from tinygrad_lab.viz.stepping.numbers import shown
+from tinygrad_lab.viz.stepping.recording import record
 
-PAGE = Path(viz.__file__).parent
+PAGE = Path(viz.__file__).parent / "stepping"
 
 # The file
 
@@ -95,7 +95,7 @@ def test_pages_are_small():
 
 def test_same_bytes_whatever_the_hash_seed():
     code = "import hashlib, viz_pages as v; print(hashlib.sha256(v.residual_steps().html().encode()).hexdigest())"
-    path = f"{PAGE.parent.parent}{os.pathsep}{Path(__file__).parent}"
+    path = f"{PAGE.parent.parent.parent}{os.pathsep}{Path(__file__).parent}"
     found = {
         subprocess.run(
             [sys.executable, "-c", code],

@@ -15,7 +15,7 @@ from tinygrad_lab import nn, viz
 from tinygrad_lab.autograd import Function, Trace
 from tinygrad_lab.nn import functional as F
 from tinygrad_lab.viz.picture import Picture, PictureNode
-from tinygrad_lab.viz.reading import Reading, read
+from tinygrad_lab.viz.reading.graphs import Reading, read
 
 
 def named(picture: Picture, name: str) -> PictureNode:

@@ -9,7 +9,7 @@ from viz_graphs import random_graphs
 import tinygrad_lab as torch
 from tinygrad_lab import nn
 from tinygrad_lab.autograd import Function, detect_anomaly
-from tinygrad_lab.viz.recording import record
+from tinygrad_lab.viz.stepping.recording import record
 
 
 @pytest.mark.parametrize("described", random_graphs(50), ids=str)

@@ -15,9 +15,10 @@ import pytest
 import tinygrad_lab as torch
 from tinygrad_lab import nn
 from tinygrad_lab.nn import functional as F
-from tinygrad_lab.viz import metrics, palette, svg
+from tinygrad_lab.viz import palette
+from tinygrad_lab.viz.drawing import metrics, svg
 from tinygrad_lab.viz.picture import ModuleCall, Picture, PictureEdge, PictureNode, SourceLine
-from tinygrad_lab.viz.reading import read
+from tinygrad_lab.viz.reading.graphs import read
 
 NS = "{http://www.w3.org/2000/svg}"
 HOSTILE = [

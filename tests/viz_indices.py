@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab.viz import formula as f
-from tinygrad_lab.viz.evaluate import FUNCTIONS, combine, key
+from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra.evaluate import FUNCTIONS, combine, key
 
 
 def _letters(items: tuple[f.Tree, ...]) -> list[f.Tree]:

@@ -1,8 +1,8 @@
 """The model of a picture: a recorded graph as plain data, which every drawing, page and table is made from.
 
 What this file holds: `Picture` with its `PictureNode`s, `PictureEdge`s and `ModuleCall`s, and nothing that depends on
-how they are drawn. `viz.reading` makes one from a loss. Ids are "n0", "n1", ... in creation order, "c0", "c1", ... for
-calls and "f0", "f1", ... for folds, never `id()`, so that the same program gives the same bytes.
+how they are drawn. `reading.graphs` makes one from a loss. Ids are "n0", "n1", ... in creation order, "c0", "c1", ...
+for calls and "f0", "f1", ... for folds, never `id()`, so that the same program gives the same bytes.
 """
 
 from __future__ import annotations
