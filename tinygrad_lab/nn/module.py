@@ -98,7 +98,7 @@ class Module(Hooked, Tree):
         ~ no gradient flows to this operand
         <BLANKLINE>
         """
-        from tinygrad_lab.viz.drawing import graph_of_call
+        from tinygrad_lab.viz.drawing.graph import graph_of_call
 
         return graph_of_call(self, inputs, **options)
 
