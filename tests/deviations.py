@@ -38,6 +38,7 @@ DEVIATIONS: dict[str, str] = {
     "dropout: int64": "integers are refused whatever p is; PyTorch takes them where p is 0 or 1",
     "dropout: bool": "integers are refused whatever p is; PyTorch takes them where p is 0 or 1",
     "dropout: signature": "generator: the mask can be drawn from a generator of its own",
+    "dropout2d: signature": "generator: the mask can be drawn from a generator of its own",
     "norm: signature": "no dtype: convert with .to(dtype) first",
     "relu: gradient at special values": "[y > 0] is 0 where y is NaN: a slope there means nothing",
     "leaky_relu: gradient at special values": "[a > 0] and [a <= 0] are 0 at NaN: a slope there means nothing",
@@ -48,7 +49,7 @@ DEVIATIONS: dict[str, str] = {
     "misuse: a device that does not exist": "PyTorch without CUDA fails an assertion; others raise RuntimeError",
 }
 
-RANDOM = {"dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "bernoulli", "multinomial"}
+RANDOM = {"dropout", "dropout2d", "bernoulli", "multinomial"}
 
 
 def _mutated_data(torch: Any, F: Any) -> Any:

@@ -341,7 +341,7 @@ MISUSE: dict[str, tuple[Any, ...]] = {
     "model.cuda()": (lambda: net().cuda(), RuntimeError, "'cuda' is not available", "use device='cpu'"),
     "misspelt method": (lambda: ones(2).summ(), AttributeError, "no attribute 'summ'", "tinygrad_lab's Tensor"),
     "misspelt attribute set": (lambda: setattr(ones(2), "require_grad", True), AttributeError, "'require_grad'"),
-    "misspelt function": (lambda: torch.sofmax(ones(2), 0), AttributeError, "'sofmax'", r"dir\(tinygrad_lab\)"),
+    "misspelt function": (lambda: torch.sofmax(ones(2), 0), AttributeError, "'sofmax'", r"did you mean softmax"),
     "misspelt loss": (
         lambda: functional().crossentropy,
         AttributeError,

@@ -6,11 +6,13 @@ What this file lets you do: reach everything public under PyTorch's name for it.
 from __future__ import annotations
 
 import importlib
+import math
 import typing
 import warnings
 
 # `ops` declares every op, and with it the methods of Tensor.
-from tinygrad_lab import autograd, cuda, nn, ops, optim, utils
+from tinygrad_lab import autograd, backends, cuda, nn, ops, optim, utils
+from tinygrad_lab.absent import absent
 from tinygrad_lab.creation import (
     arange,
     as_tensor,
@@ -80,6 +82,8 @@ warnings.filterwarnings("ignore", ".* encountered in .*", RuntimeWarning, r"tiny
 # PyTorch's short names of dtypes.
 float, double, half, long, int = float32, float64, float16, int64, int32
 
+e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
+
 Size = tuple  # shapes are plain tuples
 
 globals().update({name: declared.function for name, declared in registry.items() if "torch" in declared.faces})
@@ -91,7 +95,4 @@ def __getattr__(name: str) -> typing.Any:  # only reached when there is no such 
         return importlib.import_module(f"tinygrad_lab.{name}")
     if name in ("load", "save"):
         return getattr(importlib.import_module("tinygrad_lab.serialization"), name)
-    raise AttributeError(
-        f"module 'tinygrad_lab' has no attribute '{name}'. If PyTorch has it, it is not built here: "
-        f"what is, stands in tinygrad_lab.ops.declare.registry and dir(tinygrad_lab)"
-    )
+    raise absent(__name__, name, globals())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["device_count", "is_available", "manual_seed", "manual_seed_all"]
+from tinygrad_lab.absent import absent
+
+__all__ = ["device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all"]
 
 
 def is_available() -> bool:
@@ -20,3 +22,12 @@ def manual_seed(seed: int) -> None:
 
 
 manual_seed_all = manual_seed
+
+
+def empty_cache() -> None:
+    """Does nothing: there is no memory of a GPU."""
+
+
+def __getattr__(name: str) -> object:  # only reached when there is no such name
+    error = absent(__name__, name, __all__)
+    raise AttributeError(f"{error} (there is no GPU: torch.cuda.is_available() is False here)")

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lab.ops.convert import check_device
 from tinygrad_lab.tensor import Tensor, wrap
 
 _KEY, _BEGINNING = "tinygrad_lab", '{"structure":'  # our one entry in the file's metadata, and how its value begins
@@ -41,14 +42,15 @@ _MAX_DEPTH = 100
 _BLANK = "0" * 64
 
 
-def save(obj: Any, path: str | os.PathLike[str]) -> None:
+def save(obj: Any, path: Any) -> None:
     """Write a tensor, a state dict or a nested structure of such to one file.
 
     Args:
         obj: a Tensor (any dtype, shape and memory layout), or dicts, OrderedDicts, lists, tuples, ints, floats,
             strings, bools and None, nested at will, with tensors anywhere. Keys may be all but tensors and containers.
             Floats keep every bit, also inf and nan. Tensors that share memory are saved each for itself.
-        path: the file, which is replaced as a whole or not at all; its folder must exist.
+        path: the file, which is replaced as a whole or not at all; its folder must exist. Or an open binary file (also
+            io.BytesIO), which is written to.
 
     Raises:
         TypeError: an object that cannot be saved, named by its place in the structure.
@@ -71,23 +73,29 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     digest = hashlib.sha256(content).hexdigest().encode()
     at = _digest_position(content)
     whole = memoryview(content)
-    replace_file(Path(os.path.realpath(path)), [whole[:at], digest, whole[at + len(digest) :]])
+    parts: list[Any] = [whole[:at], digest, whole[at + len(digest) :]]
+    if hasattr(path, "write"):
+        path.write(b"".join(parts))
+    else:
+        replace_file(Path(os.path.realpath(path)), parts)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Read what `save` wrote, or any safetensors file (then: a dict of tensors, in the file's order).
 
     Tensors come back with their dtype and shape, contiguous, and without `requires_grad`; OrderedDicts come back as
-    dicts.
+    dicts. `path` may be an open binary file, which is read from where it stands to its end. `map_location` is a device,
+    as in PyTorch (here "cpu"). No code of a file ever runs, whatever `weights_only` says.
 
     Raises:
         RuntimeError: the file is cut short, changed, not a safetensors file, or holds a dtype that does not exist here;
-            the message names it.
+            the message names it. Or `map_location` is another device.
         OSError: the file cannot be read.
         ImportError: safetensors is missing.
     """
     safetensors = _library()
-    content = Path(path).read_bytes()
+    check_device(map_location)
+    content = path.read() if hasattr(path, "read") else Path(path).read_bytes()
     header = _header(content, path)
     metadata = header.pop("__metadata__", {})
     # Either mark makes a file ours, so that damage to one of them is noticed too.

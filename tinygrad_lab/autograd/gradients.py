@@ -114,6 +114,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
@@ -124,6 +125,7 @@ def grad(
     create_graph  record the pass, so that the result can be differentiated again; retain_graph defaults to it
     allow_unused  give None for an input that the outputs do not depend on, instead of raising
     materialize_grads   give zeros instead of None
+    only_inputs   always True, as in PyTorch
 
     RuntimeError for an input that does not require a gradient or was not used.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad.html

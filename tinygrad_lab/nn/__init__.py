@@ -1,5 +1,6 @@
 """Layers, models and losses under PyTorch's names. It contains no logic."""
 
+from tinygrad_lab.absent import absent
 from tinygrad_lab.nn import functional, init, utils
 from tinygrad_lab.nn.activation import (
     CELU,
@@ -24,7 +25,18 @@ from tinygrad_lab.nn.activation import (
     Tanh,
 )
 from tinygrad_lab.nn.container import ModuleDict, ModuleList, Sequential
-from tinygrad_lab.nn.convolution import AdaptiveAvgPool2d, AvgPool2d, Conv1d, Conv2d, Fold, MaxPool2d, Unfold
+from tinygrad_lab.nn.convolution import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Fold,
+    MaxPool1d,
+    MaxPool2d,
+    Unfold,
+)
 from tinygrad_lab.nn.linear import Embedding, Flatten, Identity, Linear, Unflatten
 from tinygrad_lab.nn.loss import (
     BCELoss,
@@ -39,7 +51,7 @@ from tinygrad_lab.nn.loss import (
     SmoothL1Loss,
 )
 from tinygrad_lab.nn.module import Module
-from tinygrad_lab.nn.normalization import BatchNorm1d, BatchNorm2d, Dropout, LayerNorm
+from tinygrad_lab.nn.normalization import BatchNorm1d, BatchNorm2d, Dropout, Dropout2d, LayerNorm
 from tinygrad_lab.nn.parameter import Parameter
 
 __all__ = [
@@ -47,7 +59,9 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -58,6 +72,7 @@ __all__ = [
     "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout2d",
     "Embedding",
     "Flatten",
     "Fold",
@@ -74,6 +89,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
@@ -98,3 +114,7 @@ __all__ = [
     "init",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> object:  # only reached when there is no such name
+    raise absent(__name__, name, __all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_lab.nn import functional as F
@@ -10,7 +11,18 @@ from tinygrad_lab.nn.module import Module
 from tinygrad_lab.nn.parameter import empty_parameter
 from tinygrad_lab.tensor import Tensor
 
-__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "Conv1d", "Conv2d", "Fold", "MaxPool2d", "Unfold"]
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "Conv1d",
+    "Conv2d",
+    "Fold",
+    "MaxPool1d",
+    "MaxPool2d",
+    "Unfold",
+]
 
 
 def _tuple(value: Any, length: int) -> tuple[int, ...]:
@@ -104,11 +116,13 @@ class Conv2d(_Conv):
         return F.conv2d(input, *self._options())
 
 
-class MaxPool2d(Module):
-    """The largest value in each window of an image: (N, C, H, W) -> (N, C, H', W'); windows are adjacent by default.
+class MaxPool1d(Module):
+    """The largest value in each window of a signal: (N, C, L) -> (N, C, L'); windows are adjacent by default.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool1d.html
     """
+
+    _pool: Callable[..., Any] = staticmethod(F.max_pool1d)
 
     def __init__(
         self,
@@ -125,7 +139,7 @@ class MaxPool2d(Module):
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        return F.max_pool2d(
+        return self._pool(
             input,
             self.kernel_size,
             self.stride,
@@ -140,6 +154,42 @@ class MaxPool2d(Module):
             f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
             f"ceil_mode={self.ceil_mode}"
         )
+
+
+class MaxPool2d(MaxPool1d):
+    """The largest value in each window of an image: (N, C, H, W) -> (N, C, H', W'); windows are adjacent by default.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+    """
+
+    _pool: Callable[..., Any] = staticmethod(F.max_pool2d)
+
+
+class AvgPool1d(Module):
+    """The mean of each window of a signal: (N, C, L) -> (N, C, L'); windows are adjacent by default.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool1d.html
+    """
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = _tuple(kernel_size, 1)
+        self.stride = _tuple(kernel_size if stride is None else stride, 1)
+        self.padding = _tuple(padding, 1)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class AvgPool2d(Module):
@@ -174,6 +224,20 @@ class AvgPool2d(Module):
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AdaptiveAvgPool1d(Module):
+    """Means over a row of windows such that the output has the given length: (N, C, L) -> (N, C, output_size)."""
+
+    def __init__(self, output_size: Any) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.adaptive_avg_pool1d(input, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
 
 
 class AdaptiveAvgPool2d(Module):

@@ -13,7 +13,7 @@ from tinygrad_lab.nn.module import Module
 from tinygrad_lab.nn.parameter import empty_parameter
 from tinygrad_lab.tensor import Tensor
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "Dropout", "LayerNorm"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "Dropout", "Dropout2d", "LayerNorm"]
 
 
 class Dropout(Module):
@@ -33,6 +33,16 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout2d(Dropout):
+    """In training, whole channels of (N, C, H, W) become 0 with probability `p`; else as `Dropout`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout2d.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout2d(input, self.p, self.training)
 
 
 class _BatchNorm(Module):

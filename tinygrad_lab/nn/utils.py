@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tinygrad_lab.absent import absent
 from tinygrad_lab.graph import mark_mutated
 from tinygrad_lab.ops.declare import registry
 from tinygrad_lab.tensor import Tensor, wrap
@@ -117,3 +118,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         parameter.array[...] = vec.array[start:end].reshape(parameter.shape)
         mark_mutated(parameter.array)
         start = end
+
+
+def __getattr__(name: str) -> object:  # only reached when there is no such name
+    raise absent(__name__, name, __all__, listed=True)

@@ -251,7 +251,7 @@ for _method in (copy_, fill_, zero_, uniform_, normal_, bernoulli_, __setitem__)
     setattr(Tensor, _method.__name__, _method)
 register_inplace("add", "sub", "mul", "div", "pow", "remainder", "neg", "square", "sqrt", "rsqrt", "reciprocal")
 register_inplace(
-    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "erf", "xlogy", "addcmul", "addcdiv"
+    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "erf", "xlogy", "lerp", "addcmul", "addcdiv"
 )
 register_inplace("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "hypot")
 register_inplace(

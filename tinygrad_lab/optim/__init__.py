@@ -4,6 +4,7 @@ What this room lets you do: change parameters in place from their gradients, and
 knows Tensor and NumPy; nothing in it records operations.
 """
 
+from tinygrad_lab.absent import absent
 from tinygrad_lab.optim import lr_scheduler
 from tinygrad_lab.optim.adam import Adam, Adamax, AdamW, NAdam
 from tinygrad_lab.optim.adaptive import Adadelta, Adagrad, RMSprop
@@ -24,3 +25,7 @@ __all__ = [
     "RMSprop",
     "lr_scheduler",
 ]
+
+
+def __getattr__(name: str) -> object:  # only reached when there is no such name
+    raise absent(__name__, name, __all__, listed=True)

@@ -110,6 +110,7 @@ class DataLoader:
         batch_sampler: an iterable of lists of indices, instead of `batch_size`, `shuffle`, `sampler` and `drop_last`.
         num_workers: only 0; loading happens in this process.
         collate_fn: makes a batch of a list of samples; `default_collate` unless given.
+        pin_memory: of no effect, as in PyTorch where there is no GPU.
         drop_last: leave out a last batch that would be shorter.
         generator: source of the shuffling; the global one (`manual_seed`) by default.
 
@@ -136,6 +137,7 @@ class DataLoader:
         batch_sampler: Iterable[Sequence[int]] | None = None,
         num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
