@@ -123,13 +123,19 @@ class Context:
         return Run.load(outcome.folder)
 
     def measured(self, task: Task) -> list[Line]:
-        """The rows of a task, from an earlier call if it finished then."""
+        """The rows of a task, from an earlier call if it finished then. It runs alone, with one thread of BLAS.
+
+        A second thread would gain little on products this small, and loses twentyfold where another program runs.
+        """
+        from threadpoolctl import threadpool_limits
+
         path = self.out / "tasks" / f"{task.name}.json"
         try:
             return [Line(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError):
             self.tell(f"  {task.name}")
-        lines = task.measure(self)
+        with threadpool_limits(1):
+            lines = task.measure(self)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps([line.as_dict() for line in lines], indent=1) + "\n")
         return lines

@@ -17,7 +17,7 @@ REPORT = Report(
         Task("001-loop-against-matrix", steps_of_both),
         Group(
             "001-full-batch",
-            "gradient descent, all 1,000 steps of the loop's run as matrices, rate 0.3",
+            "gradient descent as matrices, all 1,000 steps, rate 0.3",
             BASE.replace(batch_size=0, epochs=1000, train_accuracy_samples=1000),
             report=[{"train": 0.8988, "test": 0.9083}],
         ),
@@ -68,8 +68,8 @@ REPORT = Report(
         ),
     ],
     [
-        "The per-sample loop runs 10 of its 1,000 steps. Its weights are then those of the matrix form to rounding, so "
-        "the row of 1,000 steps as matrices is the accuracy that the loop would end with; none is extrapolated.",
+        "The per-sample loop runs 10 of its 1,000 steps, and no accuracy is made of them. Loop and matrices take the "
+        "same steps: from the same start, their weights are equal to rounding. All 1,000 steps are run as matrices.",
         "L2 too strong: each step of gradient descent multiplies the weights by 1 - lr * l2, and beyond lr * l2 = 2 "
         "they grow without bound. The report saw NaN; here the run stops and says so.",
     ],
