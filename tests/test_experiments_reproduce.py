@@ -228,7 +228,7 @@ def test_missing_data_and_unknown_reports_are_named(tmp_path: Path) -> None:
         reproduce(["005"], tmp_path, tmp_path, tmp_path / "page.md")
     with pytest.raises(RuntimeError, match="dataset not found"):
         reproduce(["000"], tmp_path, tmp_path / "out", tmp_path / "page.md", jobs=1, tell=silent)
-    assert not (tmp_path / "page.md").exists()
+    assert not (tmp_path / "page.md").exists() and not (tmp_path / "out").exists()
 
 
 def command(*arguments: str) -> int:

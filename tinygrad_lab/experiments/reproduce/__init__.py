@@ -62,6 +62,7 @@ def reproduce(
             raise ValueError(f"no report is called {number}; there are {', '.join(REPORTS)} and all")
     target, place = Path(document), Path(out) / "quick" if quick else Path(out)
     context = Context(Path(data), place, target.with_suffix(""), jobs, quick, tell)
+    context.check([group for number in numbers for group in REPORTS[number].groups])
     found: dict[str, list[Line]] = {}
     for number in numbers:
         report = REPORTS[number]

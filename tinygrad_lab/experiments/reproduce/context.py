@@ -61,6 +61,12 @@ class Context:
         """Whether the data folder has Fashion-MNIST; if not, other images stand in its files."""
         return self.root("fashion-mnist") != self.out / "fashion-format"
 
+    def check(self, groups: Sequence[Group]) -> None:
+        """RuntimeError if a data set of the groups is missing or damaged: now, not after an hour."""
+        wanted = dict.fromkeys(self.experiment(experiment).dataset for g in groups for _, experiment in g.experiments())
+        for dataset in wanted:
+            datasets.DATASETS[dataset][0](self.root(dataset), train=False)
+
     def splits(self, dataset: str) -> Any:
         """`datasets.load`, of the digits if everything is quick."""
         return datasets.load("digits") if self.quick else datasets.load(dataset, self.root(dataset))
