@@ -9,6 +9,9 @@ import pytest
 from browser import chromium, missing
 from viz_pages import broken_steps, data_of, hostile_steps, long_steps, mnist_steps, residual_steps
 
+import tinygrad_lab as torch
+from tinygrad_lab import nn, viz
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=f"{missing()} is not installed (Debian: chromium, chromium-driver)"),
@@ -104,6 +107,17 @@ def test_all_steps_by_keyboard_forward_and_predicting(browser, tmp_path, theme, 
     score = browser.run("return document.querySelector('#score').textContent")
     assert re.fullmatch(rf"\d+ of {answered} right", score) and answered > len(titles)
     clean(browser, page)
+
+
+def test_a_parameter_used_twice_keeps_its_gradient_until_the_backward_pass(browser, tmp_path):
+    torch.manual_seed(0)
+    layer, x = nn.Linear(3, 3), torch.randn(2, 3)
+    page = viz.step(layer(layer(x).relu()).sum(), layer, {"x": x}).save(tmp_path / "steps.html")
+    browser.open(page)
+    chips = "[...document.querySelectorAll('.card.parameter [data-part=gradient]')]"
+    assert browser.run(f"return {chips}.map((part) => getComputedStyle(part).visibility)") == ["hidden"] * 4
+    browser.press("End")
+    assert browser.run(f"return {chips}.map((part) => getComputedStyle(part).visibility)") == ["visible"] * 4
 
 
 def test_other_keys(browser, tmp_path):

@@ -2,9 +2,12 @@
 
 const steps = data.steps, last = steps.length - 1, canvas = $("canvas");
 const turn = steps.findIndex((step) => step.phase !== "forward"); // where the backward pass starts
-const cards = new Map(), edges = new Map();
+const cards = new Map(), edges = new Map(); // cards: all of a node, since a parameter has one beside each of its users
 for (const element of canvas.querySelectorAll("[data-id]")) {
-  (Object.hasOwn(data.nodes, element.dataset.id) ? cards : edges).set(element.dataset.id, element);
+  const id = element.dataset.id;
+  if (!Object.hasOwn(data.nodes, id)) edges.set(id, element);
+  else if (cards.has(id)) cards.get(id).push(element);
+  else cards.set(id, [element]);
 }
 const answers = new Map(); // "step.question" -> number of the option that was chosen, or -1 for "show me"
 const state = { step: 0, node: null, predict: false, checking: false, timer: null, linking: null, zoom: 1 };
@@ -23,6 +26,10 @@ for (const [id, node] of Object.entries(data.nodes)) {
 
 // The graph
 
+function* everyCard() {
+  for (const [id, all] of cards) for (const card of all) yield [id, card];
+}
+
 function drawGraph() {
   const step = steps[state.step], backward = step.phase !== "forward";
   canvas.classList.toggle("forwardstep", !backward);
@@ -33,7 +40,7 @@ function drawGraph() {
     for (const id of each.inputs ?? []) reached.add(id);
   });
   const touched = new Set((step.blocks ?? []).map((block) => block.node));
-  for (const [id, card] of cards) {
+  for (const [id, card] of everyCard()) {
     const fold = data.nodes[id].after; // how many steps come before the ones that are left out
     card.classList.toggle("future", fold === undefined ? !reached.has(id) : state.step < fold);
     card.classList.toggle("active", id === step.node || touched.has(id));
@@ -48,10 +55,10 @@ function drawGraph() {
     const now = step.edges.includes(id);
     edge.classList.toggle("fore", now && !backward);
     edge.classList.toggle("aft", now && backward);
-    const card = cards.get(edge.dataset.to);
+    const card = cards.get(edge.dataset.to)?.[0];
     edge.classList.toggle("future", !!card && card.classList.contains("future"));
   }
-  reveal(cards.get(step.node));
+  reveal(cards.get(step.node)?.[0]);
 }
 
 function reveal(card, behavior = "auto") {
@@ -70,7 +77,7 @@ function zoom(factor) {
   state.zoom = factor === null ? Math.min(1.25, fit) : Math.min(4, Math.max(0.05, state.zoom * factor));
   drawing.setAttribute("width", natural.width * state.zoom);
   drawing.setAttribute("height", natural.height * state.zoom);
-  reveal(cards.get(steps[state.step].node), "instant");
+  reveal(cards.get(steps[state.step].node)?.[0], "instant");
 }
 
 // Everything
@@ -203,7 +210,7 @@ for (const edge of edges.values()) {
   head?.classList.add("head");
 }
 
-for (const [id, card] of cards) {
+for (const [id, card] of everyCard()) {
   const node = data.nodes[id];
   card.setAttribute("data-card", "");
   card.setAttribute("tabindex", "0");

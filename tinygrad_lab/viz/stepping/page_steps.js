@@ -241,6 +241,6 @@ function select(id, focus = false) {
   state.node = Object.hasOwn(data.nodes, id ?? "") ? id : null;
   show();
   if (state.node && focus) $("details").scrollIntoView({ block: "nearest" });
-  if (!state.node && before && cards.has(before)) cards.get(before).focus({ preventScroll: true });
+  if (!state.node && before && cards.has(before)) cards.get(before)[0].focus({ preventScroll: true });
 }
 
