@@ -315,12 +315,22 @@ def test_a_call_that_returns_what_was_made_before_its_last_op_holds_its_inner_ca
     assert all(node.call is None or node.call in ids for node in picture.nodes)
 
 
-def test_a_module_that_died_leaves_no_call():
-    layer = nn.Linear(2, 1)
-    loss = layer(torch.ones(1, 2)).sum()
-    del layer
+def test_modules_that_died_leave_frames_with_the_names_of_their_classes():
+    x, last = torch.ones(1, 2), nn.Linear(2, 2)
+    hidden = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), last)(nn.Linear(2, 2)(x))
+    loss = nn.MSELoss()(hidden, x)
     gc.collect()
-    assert read(loss).calls == []
+    picture = read(loss)
+    paths = {call.id: call.path for call in picture.calls}
+    named = [(call.path, call.type, paths.get(call.parent), call.parameters) for call in picture.calls]
+    assert named == [
+        ("Linear_2", "Linear", None, None),  # what died has no parameters that could be counted
+        ("Sequential", "Sequential", None, None),
+        ("Linear_3", "Linear", "Sequential", None),
+        ("Tanh", "Tanh", "Sequential", None),
+        ("Linear", "Linear", "Sequential", 6),
+        ("MSELoss", "MSELoss", None, None),
+    ]
 
 
 # Values and gradients

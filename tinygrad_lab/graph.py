@@ -57,7 +57,7 @@ class Node(list[Any]):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     watch: Any
-    call: tuple[int, weakref.ref[Any], Any]
+    call: tuple[int, weakref.ref[Any], type, Any]
 
     # Nodes are told apart by identity, not by their edges.
     __eq__ = object.__eq__
@@ -106,10 +106,10 @@ def mark_call(node: Node, first: int, module: Any) -> None:
 
     Nodes are numbered as they are made, so the call's nodes are those from `first` to `node.number`. One node may end
     several calls (a Sequential and its last layer): `node.call` is the outermost, (first, weak reference to the module,
-    the call inside it that this node ends too, or None).
+    its class, the call inside it that this node ends too, or None). The class outlives what `nn.MSELoss()(x, y)` made.
     """
     if node.number > first:  # else the module only handed on what it was given
-        node.call = (first, weakref.ref(module), getattr(node, "call", None))
+        node.call = (first, weakref.ref(module), type(module), getattr(node, "call", None))
 
 
 # Observers

@@ -33,7 +33,7 @@ class ModuleCall:
     path: str  # "block.fc2" as the model that was named knows it, else the class's name
     type: str  # "Linear"
     parent: str | None = None  # id of the call it ran in
-    parameters: int = 0  # how many numbers the module's parameters hold, those of its children among them
+    parameters: int | None = 0  # how many numbers its parameters and its children's hold; None if it has died since
 
 
 @dataclass

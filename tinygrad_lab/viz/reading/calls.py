@@ -7,6 +7,7 @@ every node. Nodes are numbered as they are made, so a call is a range of numbers
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from tinygrad_lab import graph
@@ -16,12 +17,17 @@ __all__ = ["Calls"]
 
 
 class _Span:
-    """One call: it made the nodes numbered above `first` up to `last`."""
+    """One call: it made the nodes numbered above `first` up to `last`. `module` is None if it has died since."""
 
-    def __init__(self, first: int, last: int, module: Any) -> None:
-        self.first, self.last, self.module = first, last, module
-        self.call = ModuleCall("", "", type(module).__name__)
+    def __init__(self, first: int, last: int, reference: Any, kind: type) -> None:
+        self.first, self.last = first, last
+        self.reference, self.module = reference, reference()  # one module has one weak reference, also when it is dead
+        self.call = ModuleCall("", "", kind.__name__)
         self.parent: _Span | None = None
+
+    def is_outermost(self) -> bool:
+        """Whether it ran in no module that still lives."""
+        return self.parent is None or (self.parent.module is None and self.parent.is_outermost())
 
 
 class Calls:
@@ -30,7 +36,7 @@ class Calls:
     model      the Module whose paths are used; default: the only one with parameters among those that were called
     calls      ModuleCalls, each after the one it ran in
     innermost  {node: id of its innermost call}, without the nodes that no module made
-    Calls of modules that have died since are left out: nothing is known of them.
+    Of modules that have died since only the class is known; their paths are its name, with a number where it is taken.
     models     (prefix of its paths, Module) of the outermost modules; "" for `model`
     """
 
@@ -39,11 +45,9 @@ class Calls:
         for node in nodes:
             mark = getattr(node, "call", None)
             while mark is not None:
-                first, reference, mark = mark
-                module = reference()
-                if module is not None:
-                    span = spans.setdefault(first, _Span(first, node.number, module))
-                    span.last = node.number
+                first, reference, kind, mark = mark
+                span = spans.setdefault(first, _Span(first, node.number, reference, kind))
+                span.last = node.number
         ordered = sorted(spans.values(), key=lambda span: span.first)
         inside = _nest(ordered, nodes)
         self.models = _models(ordered, model)
@@ -75,7 +79,7 @@ def _nest(ordered: list[_Span], nodes: list[graph.Node]) -> dict[graph.Node, _Sp
 
 def _models(ordered: list[_Span], model: Any) -> list[tuple[str, Any]]:
     """The outermost modules with the prefixes of their paths."""
-    outermost = _distinct(span.module for span in ordered if span.parent is None)
+    outermost = _distinct(span.module for span in ordered if span.module is not None and span.is_outermost())
     parts = {part for module in outermost for part in module.modules() if part is not module}
     roots = [module for module in outermost if module not in parts]
     if not hasattr(model, "named_modules"):
@@ -98,16 +102,28 @@ def _named(ordered: list[_Span], models: list[tuple[str, Any]]) -> list[ModuleCa
     for prefix, model in models:
         for path, module in model.named_modules(prefix=prefix):
             paths.setdefault(module, path)
+    taken = {path or type(module).__name__ for module, path in paths.items()}
     sizes: dict[Any, int] = {}
     for number, span in enumerate(ordered):
         call, module = span.call, span.module
         call.id = f"c{number}"
         call.parent = None if span.parent is None else span.parent.call.id
+        if module is None:
+            key = id(span.reference)
+            if key not in paths:
+                paths[key] = _untaken(call.type, taken)
+                taken.add(paths[key])
+            call.path, call.parameters = paths[key], None
+            continue
         call.path = paths.get(module) or call.type
         if module not in sizes:
             sizes[module] = sum(parameter.numel() for parameter in module.parameters())
         call.parameters = sizes[module]
     return [span.call for span in ordered]
+
+
+def _untaken(name: str, taken: set[str]) -> str:
+    return next(text for i in count(1) if (text := name if i == 1 else f"{name}_{i}") not in taken)
 
 
 def _distinct(items: Iterable[Any]) -> list[Any]:

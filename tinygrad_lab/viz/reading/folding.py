@@ -290,7 +290,7 @@ def _fold_node(unit: _Unit, id: str, outside: set[str], chains: _Chains) -> Pict
         calls = [unit.call]
     else:
         calls = [chain[0] for node in unit.members if (chain := chains.of(node)) and unit.parent is None]
-    parameters = sum({call.path: call.parameters for call in calls}.values())
+    parameters = sum({call.path: call.parameters or 0 for call in calls}.values())
     note = counted(parameters, "parameter") if parameters else counted(len(unit.members), "op")
     return replace(
         output,
