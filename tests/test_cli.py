@@ -41,6 +41,25 @@ def test_demo_reaches_the_promised_accuracy_and_writes_its_files(
     assert "softmax: train" in shown and "curves.png" in shown and "graph.svg" in shown and "steps.html" in shown
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "runs/a"), "tinygrad-lab: runs/a: Permission denied"),
+        (OSError("Timed out"), "tinygrad-lab: Timed out"),
+        (MemoryError("Unable to allocate 233. TiB"), "tinygrad-lab: not enough memory: Unable to allocate 233. TiB"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tinygrad_lab.commands.training.run", fail)
+    assert run("train", "--quiet") == 1
+    assert capsys.readouterr().err == said + "\n"
+
+
 QUICK = ("train", "digits", "--model", "mlp", "--hidden", "16", "--epochs", "3", "--quiet", "--momentum", "0.9")
 
 

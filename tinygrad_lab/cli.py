@@ -28,15 +28,17 @@ def main(arguments: list[str] | None = None) -> None:
         code = 130
     except ValueError as error:
         code = _complain(error, 2)
-    except (RuntimeError, OSError, ImportError) as error:
+    except (RuntimeError, OSError, ImportError, MemoryError) as error:
         code = _complain(error, 1)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer says of the arguments has it, under whatever class it has
             raise
-        code = _complain(error.format_message(), 2)
+        code = _complain(ValueError(error.format_message()), 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(error: object, code: int) -> int:
-    print(f"tinygrad-lab: {' '.join(str(error).split())}", file=sys.stderr)
+def _complain(error: Exception, code: int) -> int:
+    from tinygrad_lab.commands.application import one_line
+
+    print(f"tinygrad-lab: {one_line(error)}", file=sys.stderr)
     return code

@@ -10,7 +10,19 @@ import typer
 
 from tinygrad_lab.experiments import parse_field
 
-__all__ = ["DATA", "DOWNLOAD", "QUIET", "RESUME", "SET", "app", "assignment", "changed_fields", "show", "tell"]
+__all__ = [
+    "DATA",
+    "DOWNLOAD",
+    "QUIET",
+    "RESUME",
+    "SET",
+    "app",
+    "assignment",
+    "changed_fields",
+    "one_line",
+    "show",
+    "tell",
+]
 
 # Options that several commands have.
 SET = typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field; may be given several times.")
@@ -31,6 +43,19 @@ def tell(text: object) -> None:
     """Print, with ? in the place of what the terminal's encoding lacks."""
     encoding = sys.stdout.encoding or "utf-8"
     print(str(text).encode(encoding, "replace").decode(encoding))
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, for the terminal.
+
+    >>> one_line(FileNotFoundError(2, "No such file or directory", "a.png"))
+    'a.png: No such file or directory'
+    """
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
 
 
 def show(name: str, history: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tinygrad_lab.commands.application import app, tell
+from tinygrad_lab.commands.application import app, one_line, tell
 from tinygrad_lab.experiments import Run
 from tinygrad_lab.experiments.predict import plot_prediction, predict
 
@@ -33,7 +33,7 @@ def predict_command(
         try:
             (prediction,) = predict(run, [path])
         except (ValueError, RuntimeError, OSError) as error:
-            print(f"tinygrad-lab: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"tinygrad-lab: {one_line(error)}", file=sys.stderr)
             failed += 1
             continue
         tell(prediction.text() if blocks else prediction.text(" .:*#", "="))

@@ -93,8 +93,6 @@ def train_command(
     }
     experiment = Experiment.from_dict({**fields, **changed_fields(changes)})
     folder = out or Path("runs") / f"{dataset}-{model}"
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"out must be a folder, {folder} is a file")
     history = run_or_tell(experiment, folder, data=data, download=download, resume=resume, progress=not quiet).history
     show(model, history)
     print(f"model, metrics and curves: {folder}")
@@ -106,5 +104,6 @@ def run_or_tell(experiment: Experiment, folder: Path, **options: Any) -> Run:
     try:
         return run(experiment, folder, cache=folder.parent / "cache", **options)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; the checkpoint is in {folder}: add --resume to go on", file=sys.stderr)
+        if (folder / "checkpoint.safetensors").exists():  # not while it was still reading data
+            print(f"\ninterrupted; the checkpoint is in {folder}: add --resume to go on", file=sys.stderr)
         raise
