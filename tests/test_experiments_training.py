@@ -250,12 +250,14 @@ def test_folders_without_a_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no finished run"):
         Run.load(tmp_path / "absent")
     quick(QUICK, tmp_path / "run")
-    (tmp_path / "run" / "metrics.json").write_text("{")
-    with pytest.raises(RuntimeError, match=r"metrics\.json is damaged"):
-        Run.load(tmp_path / "run")
-    (tmp_path / "run" / "metrics.json").write_text("{}")
-    with pytest.raises(RuntimeError, match="holds no run that this version can read"):
-        Run.load(tmp_path / "run")
+    for damaged in (b"{", b"\xff\xfe\x00"):
+        (tmp_path / "run" / "metrics.json").write_bytes(damaged)
+        with pytest.raises(RuntimeError, match=r"metrics\.json is damaged"):
+            Run.load(tmp_path / "run")
+    for other in ("{}", "[]", "5", '"text"'):
+        (tmp_path / "run" / "metrics.json").write_text(other)
+        with pytest.raises(RuntimeError, match="holds no run that this version can read"):
+            Run.load(tmp_path / "run")
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"the folder of a run cannot be .*file: that is a file"):
         quick(QUICK, tmp_path / "file")
@@ -350,6 +352,48 @@ def test_resuming_with_another_experiment_is_refused(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"abc")
     with pytest.raises(RuntimeError, match="too few for a safetensors file"):
         quick(QUICK, tmp_path, resume=True)
+    (tmp_path / "checkpoint.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes())
+    with pytest.raises(RuntimeError, match="holds no checkpoint of a run"):
+        quick(QUICK, tmp_path, resume=True)
+
+
+def test_resuming_for_fewer_epochs_than_are_done_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(QUICK, tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="for 2 epochs: it is in epoch 3 already"):
+        quick(QUICK.replace(epochs=2), tmp_path / "whole", resume=True)
+    assert quick(QUICK, tmp_path / "whole", resume=True).history.epochs == 3
+    real = training._Training._step
+
+    def step(self: Any, *batch: Any) -> None:
+        real(self, *batch)
+        if (self.history.epochs, self.done) == (1, 1):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training._Training, "_step", step)
+    with pytest.raises(KeyboardInterrupt):
+        quick(QUICK, tmp_path / "part")
+    with pytest.raises(RuntimeError, match="for 1 epochs: it is in epoch 2 already"):
+        quick(QUICK.replace(epochs=1), tmp_path / "part", resume=True)
+
+
+def test_a_new_run_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+    quick(QUICK, tmp_path, histograms=True)
+    assert (tmp_path / "histograms.json").exists()
+    quick(QUICK.replace(lr=0.3), tmp_path)
+    assert not (tmp_path / "histograms.json").exists()
+
+
+def test_weights_that_the_last_step_blew_up_are_no_result(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="weights are no longer finite after step 1, the last") as caught:
+        quick(QUICK.replace(lr=1e39, batch_size=0, epochs=1), tmp_path)
+    assert (caught.value.term, caught.value.step) == ("weights", 1) and not (tmp_path / "metrics.json").exists()
+
+
+def test_choosing_by_validation_needs_validation_images() -> None:
+    splits = datasets.load("digits", validation=0)
+    for changes in ({"keep_best": True}, {"patience": 2}):
+        with pytest.raises(ValueError, match="these splits hold no images for it"):
+            quick(QUICK.replace(**changes), splits=splits)
 
 
 @pytest.mark.slow

@@ -103,14 +103,14 @@ class Run:
         """Read a finished run. ValueError if the folder holds none; RuntimeError if a file of it is damaged."""
         path = Path(folder)
         try:
-            metrics = json.loads((path / "metrics.json").read_text())
+            metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
             weights = serialization.load(path / "model.safetensors")
             preprocessor = Preprocessor.load(path / "preprocessing.safetensors")
         except (FileNotFoundError, NotADirectoryError):
             raise ValueError(
                 f"{path} holds no finished run: metrics.json, model and preprocessing .safetensors"
             ) from None
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise RuntimeError(f"{path / 'metrics.json'} is damaged: {error}") from None
         try:
             classes = list(metrics.pop("classes"))
@@ -121,7 +121,7 @@ class Run:
             model = build_model(experiment, math.prod(preprocessor.output_shape), len(classes))
             random.set_rng_state(state)
             model.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RuntimeError(f"{path} holds no run that this version can read: {error}") from None
         model.eval()
         return Run(experiment, model, history, classes, preprocessor, path)

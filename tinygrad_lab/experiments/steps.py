@@ -34,9 +34,7 @@ class Step:
     """A step: how it is written, which arrays it learns from training data (N, *shape), and what it makes of data."""
 
     usage: str
-    options: Callable[
-        [list[str]], tuple[float, ...]
-    ]  # from the parts behind the name; ValueError if they make no sense
+    options: Callable[[list[str]], tuple[float, ...]]  # of the parts behind the name; ValueError if they make no sense
     fit: Callable[[np.ndarray, tuple[Any, ...]], State]
     transform: Callable[[np.ndarray, State, tuple[Any, ...]], np.ndarray]
     slow: bool = False  # worth a file in the cache

@@ -35,7 +35,7 @@ _SMALL = 2**26
 class Diverged(RuntimeError):
     """A run whose loss is no longer finite.
 
-    term         what blew up: "data loss", "l1 term" or "l2 term"
+    term         what blew up: "data loss", "l1 term", "l2 term", or by the very last step "weights"
     epoch, step  where, both counted from 1, the step over the whole run
     history      what happened before
     """
@@ -173,6 +173,15 @@ class _Training:
             self.schedule.step()
         self.done, self.samples, self.loss_sum, self.norm_sum = 0, 0, 0.0, 0.0
 
+    def check_weights(self) -> None:
+        """Raise Diverged if the last step made weights that are not finite: no loss after it would tell."""
+        if not all(np.isfinite(parameter.array).all() for parameter in self.parameters):
+            step, rate = len(self.history.step_loss), self.optimizer.param_groups[0]["lr"]
+            said = (
+                f"the run diverged: weights are no longer finite after step {step}, the last; lower lr (now {rate:g})"
+            )
+            raise Diverged(said, "weights", self.history.epochs, step, self.history)
+
     def _diverged(self, *terms: float) -> Diverged:
         experiment = self.experiment
         names = ("data loss", "l1 term", "l2 term")
@@ -219,12 +228,21 @@ class _Training:
         if not path.exists():
             raise RuntimeError(f"nothing to resume: {path} does not exist; run without resume to start there")
         state = serialization.load(path)
-        stored, wanted = state["history"].get("experiment", {}), self.experiment.as_dict()
-        may_change = {"epochs"} - ({"epochs"} if self.experiment.schedule in ("cosine", "onecycle") else set())
+        try:
+            stored, epochs = state["history"]["experiment"], len(state["history"]["train_loss"])
+            within = state["epoch"][0] > 0
+        except (KeyError, TypeError, IndexError):
+            raise RuntimeError(f"{path} holds no checkpoint of a run") from None
+        wanted = self.experiment.as_dict()
+        may_change = () if self.experiment.schedule in ("cosine", "onecycle") else ("epochs",)
         different = [name for name in wanted if name not in may_change and stored.get(name) != wanted[name]]
         if different:
             changes = ", ".join(f"{name} was {stored.get(name)} and is now {wanted[name]}" for name in different)
             raise RuntimeError(f"cannot resume {path} with another configuration: {changes}")
+        if epochs + within > wanted["epochs"]:
+            raise RuntimeError(
+                f"cannot resume {path} for {wanted['epochs']} epochs: it is in epoch {epochs + within} already"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
@@ -241,11 +259,8 @@ class _Watcher:
     """Records histograms about a dozen times in a run, and writes them each time, so that none is lost to a stop."""
 
     def __init__(self, model: Module, folder: Path, epochs: int, done: int) -> None:
-        self.recorder, self.path, self.every = (
-            HistogramRecorder(model),
-            folder / "histograms.json",
-            max(1, epochs // 12),
-        )
+        self.recorder, self.path = HistogramRecorder(model), folder / "histograms.json"
+        self.every = max(1, epochs // 12)
         if done and self.path.exists():
             self.recorder.records = [record for record in json.loads(self.path.read_text()) if record["at"] <= done]
 
@@ -271,7 +286,7 @@ def run(
 
     With a folder the result is stored there (`Run.load` reads it), and so are checkpoints: after the first epoch, then
     as often as keeps them below a twentieth of the time, and on Ctrl-C. With `resume` a stopped run goes on from the
-    last one and ends with the same bits as one that was never stopped; only `epochs` may have been changed.
+    last one and ends with the same bits as one that was never stopped; only `epochs` may have been raised since.
 
     Args:
         experiment: what to do.
@@ -289,8 +304,9 @@ def run(
 
     Raises:
         Diverged: (a RuntimeError) the loss is no longer finite; says which term, and at which step.
-        RuntimeError: nothing to resume, or data are missing or damaged.
-        ValueError: `resume` without a folder, a folder that is a file, a batch larger than the training set.
+        RuntimeError: nothing to resume, another experiment's checkpoint, or data are missing or damaged.
+        ValueError: `resume` without a folder, a folder that is a file, a batch larger than the training set,
+            `patience` or `keep_best` without validation images.
         ImportError: a library of the `lab` extra is missing.
 
     >>> done = run(Experiment(lr=0.5, batch_size=32, epochs=5), progress=False)
@@ -313,12 +329,15 @@ def run(
         splits, preprocessor = load_splits(experiment, data, cache, download=download)
     else:
         splits, preprocessor = preprocessing.prepare(experiment.preprocess, splits, cache)
+    if not len(splits.validation) and (experiment.patience or experiment.keep_best):
+        raise ValueError("patience and keep_best look at validation accuracy, and these splits hold no images for it")
     training = _Training(experiment, splits, preprocessor.output_shape)
     if target is not None and resume:
         training.restore(target)
     elif target is not None:
         target.mkdir(parents=True, exist_ok=True)
-        (target / "metrics.json").unlink(missing_ok=True)  # of an earlier run: this one is not finished
+        for name in ("metrics.json", "histograms.json"):  # of an earlier run: this one is not finished
+            (target / name).unlink(missing_ok=True)
     watcher = (
         _Watcher(training.model, target, experiment.epochs, training.history.epochs) if target and histograms else None
     )
@@ -350,6 +369,7 @@ def run(
                     watcher.look(history.epochs)
                 shown = {"validation": f"{history.validation_accuracy[-1]:.4f}"} if history.validation_accuracy else {}
                 bar.set_postfix(loss=f"{history.train_loss[-1]:.4f}", **shown, refresh=False)
+        training.check_weights()
         if watcher is not None:
             watcher.recorder.remove()
         history.kept_epoch = history.best_epoch if experiment.keep_best else history.epochs
