@@ -19,6 +19,8 @@ pytest.importorskip("sklearn")
 
 from tinygrad_lab.cli import main
 from tinygrad_lab.experiments import Experiment, SweepResult, sweep, training
+from tinygrad_lab.experiments.sweep_report import read_sweep
+from tinygrad_lab.experiments.sweeping import _prepare_once
 
 BASE = Experiment(epochs=2, batch_size=100)
 GRID: dict[str, Any] = {"lr": [0.02, 0.1, 0.5], "momentum": [0.0, 0.9]}  # with two seeds: 12 runs
@@ -158,6 +160,25 @@ def test_failed_runs_are_reported_and_lose_nothing(jobs: int, tmp_path: Path) ->
     assert len(all_failed.write(tmp_path / "none")) == 3  # without a figure
 
 
+def test_preprocessing_that_fails_is_a_failed_run(tmp_path: Path) -> None:
+    """Slow preprocessing is done once before the processes start; what goes wrong there belongs to the run."""
+    experiments = [BASE.replace(preprocess=(step,)) for step in ("pca:5000", "pca:5")]
+    _prepare_once([(experiment, str(tmp_path), str(tmp_path / "cache")) for experiment in experiments])
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    result = quiet(BASE.replace(epochs=1), {"preprocess": [["pca:5000"], ["pca:5"]]}, None, tmp_path)
+    assert "pca:5000: 1077 samples of 64 features" in result.failures[0].error and len(result.failures) == 1
+
+
+def test_a_sweep_is_read_again_with_all_digits_and_empty_values(tmp_path: Path) -> None:
+    for name, grid in (("rates", {"lr": [0.12345678, 0.12345679]}), ("steps", {"preprocess": [(), ("scale",)]})):
+        written = quiet(BASE.replace(epochs=1), grid, None, tmp_path / name)
+        written.write(tmp_path / name)
+        again = read_sweep(tmp_path / name)
+        assert again.points == written.points and [o.experiment for o in again.outcomes] == [
+            o.experiment for o in written.outcomes
+        ]
+
+
 def test_combinations_may_be_listed() -> None:
     listed = [{"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "adam", "lr": 0.01}]
     result = quiet(BASE, listed)
@@ -189,6 +210,7 @@ def test_figures_of_one_two_and_three_fields(tmp_path: Path, serial: SweepResult
         ({"seed": [0, 1]}, {}, "seed is no field of the grid: give seeds"),
         ({"lr": [0.1]}, {"seeds": []}, "seeds must hold at least one seed"),
         ({"lr": [0.1]}, {"n_jobs": 0}, "n_jobs must be at least 1, or -1 for all cores, got 0"),
+        ({"lr": [0.1]}, {"folder": __file__}, "the folder of a sweep cannot be .*: that is a file"),
     ],
 )
 def test_misuse_is_told_before_the_first_run(
@@ -197,6 +219,15 @@ def test_misuse_is_told_before_the_first_run(
     monkeypatch.setattr("tinygrad_lab.experiments.sweeping.run", None)
     with pytest.raises(ValueError, match=said):
         quiet(BASE, grid, **options)
+
+
+def test_an_address_that_is_none_is_told_before_dask_looks_for_it() -> None:
+    pytest.importorskip("distributed")
+    for address in ("scheduler", "tcp://scheduler", "localhost:8786"):
+        with pytest.raises(
+            ValueError, match=f"dask must be the address of a scheduler, tcp://HOST:PORT, got {address}"
+        ):
+            quiet(BASE, {"lr": [0.1, 0.2]}, dask=address)
 
 
 @pytest.mark.slow
@@ -254,7 +285,7 @@ def test_run_sweep_and_compare(
         (("sweep", "net.toml", "--grid", "lr=0.1,x"), "lr must be a number, got x"),
         (("sweep", "net.toml", "--grid", "lr=0.1", "--seeds", "a"), "seed must be a whole number, got a"),
         (("sweep", "net.toml", "--grid", "lr=0.1", "--jobs", "0"), "n_jobs must be at least 1"),
-        (("sweep", "net.toml", "--grid", "lr=0.1", "--out", "net.toml"), "out must be a folder, net.toml is a file"),
+        (("sweep", "net.toml", "--grid", "lr=0.1", "--out", "net.toml"), "folder of a sweep cannot be net.toml"),
         (("compare", "net.toml"), "net.toml holds no finished run"),
     ],
 )

@@ -86,8 +86,6 @@ def sweep_command(
         raise ValueError("nothing to sweep over: give --grid lr=0.1,0.01, or a table [sweep] in the file")
     used = [parse_field("seed", seed) for seed in seeds.replace(",", " ").split()] or listed
     folder = out or Path("runs") / f"{config.stem}-sweep"
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"out must be a folder, {folder} is a file")
     try:
         result = sweep(base, swept, used, folder, n_jobs=jobs, dask=dask, data=data, progress=not quiet)
     except KeyboardInterrupt:

@@ -72,8 +72,8 @@ class Experiment:
     batch_size, epochs    samples per step, 0: the whole training set (gradient descent); passes over the training set
     patience              stop when validation accuracy has not risen for so many epochs
     keep_best             end with the weights of the epoch of the best validation accuracy
-    train_accuracy_samples   after each epoch, training accuracy is measured on so many samples spread over the training
-                          set, 0: on all, which for small models takes as long as the training
+    train_accuracy_samples   after each epoch, training accuracy is measured on so many samples at least (every k-th of
+                          the training set), 0: on all, which for small models takes as long as the training
     seed                  of weights, batches, dropout and augmentation; the validation images stay the same
 
     >>> base = Experiment(model="mlp", hidden=(64,), optimizer="adam", lr=1e-3)
@@ -258,6 +258,8 @@ def parse_field(name: str, text: str) -> Any:
     """
     kind = _annotation(name)
     if kind.startswith("tuple"):
+        if text.strip().lower() == "none":
+            return ()
         member = "int" if "int" in kind else "float" if "float" in kind else "str"
         return tuple(_parsed(name, member, part) for part in text.replace(",", " ").split())
     if kind.endswith("None") and text.strip().lower() in ("none", ""):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,8 +59,9 @@ def sweep(
         progress: show a progress bar.
 
     Raises:
-        ValueError: a combination that is no valid experiment (before the first run), an empty grid, a bad n_jobs.
-        OSError: the Dask scheduler cannot be reached.
+        ValueError: a combination that is no valid experiment (before the first run), an empty grid, a bad n_jobs or
+            address, a folder that is a file.
+        OSError: the Dask scheduler cannot be reached, the folder cannot be made.
         ImportError: a library of the extras `lab` or `dask` is missing.
 
     >>> result = sweep(Experiment(epochs=2), {"lr": [0.01, 0.5]}, seeds=[0, 1], progress=False)
@@ -78,6 +80,10 @@ def sweep(
         base.replace(**dict(zip(fields, point, strict=True)), seed=seed) for point in points for seed in used
     ]
     target = Path(folder) if folder is not None else None
+    if target is not None:
+        if target.exists() and not target.is_dir():
+            raise ValueError(f"the folder of a sweep cannot be {target}: that is a file")
+        target.mkdir(parents=True, exist_ok=True)  # before the first run: its result must find a place
     outcomes = {e.key: found for e in experiments if (found := _remembered(e, target)) is not None}
     missing = list({e.key: e for e in experiments if e.key not in outcomes}.values())
     cache = target / "cache" if target is not None else None
@@ -183,6 +189,9 @@ def _dask_backend(address: str) -> Any:
         raise ImportError("sweeps on Dask need distributed: pip install 'tinygrad_lab[dask]'") from None
     import joblib
 
+    if not re.fullmatch(r"\w+://.+:\d+", address):
+        raise ValueError(f"dask must be the address of a scheduler, tcp://HOST:PORT, got {address}")
+
     @contextlib.contextmanager
     def connected() -> Iterator[None]:
         with (
@@ -201,7 +210,8 @@ def _prepare_once(tasks: Sequence[tuple[Experiment, str, str | None]]) -> None:
     different = {(e.dataset, e.validation, e.preprocess): (e, data, cache) for e, data, cache in tasks if cache}
     for experiment, data, cache in different.values():
         if any(step.partition(":")[0] in ("hog", "pca") for step in experiment.preprocess):
-            with threadpool_limits(1):
+            # What goes wrong here goes wrong again in the run, which reports it.
+            with threadpool_limits(1), contextlib.suppress(Exception):
                 load_splits(experiment, data, cache)
 
 

@@ -120,9 +120,7 @@ class SweepResult:
                 measured = [outcome.measured(measure) for measure in MEASURES]
                 epochs = "" if outcome.history is None else outcome.history.epochs
                 experiment = outcome.experiment
-                lines.append(
-                    [*map(field_text, point), experiment.seed, experiment.key, epochs, *measured, outcome.error]
-                )
+                lines.append([*map(_exactly, point), experiment.seed, experiment.key, epochs, *measured, outcome.error])
         return _csv([*self.fields, "seed", "key", "epochs", *MEASURES, "error"], lines)
 
     def markdown(self) -> str:
@@ -223,6 +221,14 @@ def field_text(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(field_text, value)) or "none"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _exactly(value: Any) -> str:
+    """As `field_text`, with all digits: runs.csv is read again."""
+    if isinstance(value, tuple):
+        return ",".join(map(_exactly, value)) or "none"
+    text = field_text(value)
+    return repr(value) if isinstance(value, float) and float(text) != value else text
 
 
 def _plotted(value: Any) -> Any:
