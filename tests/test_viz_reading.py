@@ -333,6 +333,33 @@ def test_modules_that_died_leave_frames_with_the_names_of_their_classes():
     ]
 
 
+def test_parameters_that_no_recorded_op_uses_are_told():
+    x = torch.ones(1, 2)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    assert read(model(x).sum(), model).remarks == []
+    assert read(model[1](model[0](x)).sum(), model).remarks == ["not used: 2.weight, 2.bias"]
+    model[0].requires_grad_(False), model[2].requires_grad_(False)
+    loss = model(x).sum()
+    told = ["frozen, and not used by any op that was recorded: 0.weight, 0.bias"]  # 2.weight is used, and dashed
+    assert read(loss, model).remarks == told
+    loss.backward()
+    assert read(loss, model).remarks == []  # the freed graph no longer knows whose constants it held
+    many = nn.ModuleList([nn.Linear(1, 1) for _ in range(3)])
+    assert read(x.requires_grad_().sum(), many).remarks == ["not used: 0.weight, 0.bias, 1.weight, 1.bias and 2 more"]
+
+
+def test_traced_options_outlive_backward():
+    a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    with viz.tracing():
+        loss = (torch.softmax(a + b, dim=0) + torch.add(a, b, alpha=3)).sum()
+    before = read(loss)
+    loss.backward()
+    after = read(loss)
+    assert [node.note for node in after.nodes] == [node.note for node in before.nodes]
+    assert {"dim=0", "alpha=3"} <= {node.note for node in after.nodes}
+    assert [edge.ordered for edge in after.edges] == [edge.ordered for edge in before.edges]
+
+
 # Values and gradients
 
 

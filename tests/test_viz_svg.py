@@ -107,7 +107,7 @@ def test_a_picture_says_what_it_holds(direction):
         assert group.find(f"{NS}title").text
     for id in ("e0", "e1", "e2"):
         assert id in edge(root, id).get("class").split()
-    assert root.find(f"{NS}desc").text.startswith("A graph of 2 operations and 1 parameters")
+    assert root.find(f"{NS}desc").text.startswith("A graph of 2 steps, 1 parameter with 4 numbers, ")
     assert len(list(root.iter(f"{NS}title"))) >= 1 + 4 + 3 + 2
 
 

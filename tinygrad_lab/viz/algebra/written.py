@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinygrad_lab.serialization import replace_file
 from tinygrad_lab.viz.algebra import formula as f
 from tinygrad_lab.viz.algebra import typeset
 from tinygrad_lab.viz.algebra.symbols import Sign
@@ -121,7 +122,7 @@ class Written:
     def save(self, path: str | Path) -> Path:
         r"""Write .tex (an `align*` to \input into a report that uses amsmath), .html or .txt. Returns the path.
 
-        ValueError for another ending.
+        ValueError for another ending, FileNotFoundError if the folder is missing.
         """
         path = Path(path)
         forms = {
@@ -134,7 +135,7 @@ class Written:
         }
         if path.suffix not in forms:
             raise ValueError(f"formulas are saved as .tex, .html or .txt, not as {path.name!r}")
-        path.write_text(forms[path.suffix](), encoding="utf-8")
+        replace_file(path.absolute(), [forms[path.suffix]().encode()])
         return path
 
     def __str__(self) -> str:

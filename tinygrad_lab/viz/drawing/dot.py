@@ -34,9 +34,9 @@ def to_dot(picture: Picture, direction: str = "TB", values: bool = True, detail:
 
 def draw_dot(
     loss: Any,
-    *,
     params: Any = None,
     names: Any = None,
+    *,
     depth: int | None = None,
     detail: str = "cards",
     direction: str = "LR",

@@ -72,7 +72,9 @@ def graph(
         raise ValueError(f'direction must be "TB" (top to bottom) or "LR" (left to right), got {direction!r}')
     if engine not in ("builtin", "dot"):
         raise ValueError(f'engine must be "builtin" or "dot", got {engine!r}')
-    if timeout <= 0:
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, got {type(timeout).__name__}")
+    if not timeout > 0:
         raise ValueError(f"timeout must be positive, got {timeout!r} seconds")
     fold(Picture(), depth, max_cards)  # refuses what it would refuse later
     reading = Reading(outputs, params, names, values=values, watch=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from tinygrad_lab.viz.drawing.cards import Card, draw_card, paint
 from tinygrad_lab.viz.drawing.metrics import FONT, columns, elide, escape, px, shape_text, width
 from tinygrad_lab.viz.drawing.scene import LABEL, Arranged, arrange
+from tinygrad_lab.viz.drawing.text import size_in_words
 from tinygrad_lab.viz.layout import Point, Rect
 from tinygrad_lab.viz.palette import dark_rules
 from tinygrad_lab.viz.picture import ModuleCall, Picture, PictureEdge
@@ -221,10 +222,7 @@ def _wrapped(text: str, room: float) -> list[str]:
 
 
 def _description(arranged: Arranged) -> str:
-    nodes = arranged.picture.nodes
-    ops = sum(node.kind in ("op", "loss", "fold") for node in nodes)
-    parameters = sum(node.kind == "parameter" for node in nodes)
     names = [elide(arranged.picture.node(id).name, 60) for id in arranged.picture.outputs[:4]]
     direction = "from top to bottom" if arranged.direction == "TB" else "from left to right"
     end = ", ".join(names) or "nothing"
-    return f"A graph of {ops} operations and {parameters} parameters, {direction}, ending in {end}."
+    return f"A graph of {size_in_words(arranged.picture)}, {direction}, ending in {end}."

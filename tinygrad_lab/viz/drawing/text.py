@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinygrad_lab.viz.picture import Picture, PictureEdge, PictureNode
 from tinygrad_lab.viz.words import brief, clean, counted, shape_words
 
-__all__ = ["expression", "to_text"]
+__all__ = ["expression", "size_in_words", "to_text"]
 
 _INFIX = {"+", "-", "*", "/", "@", "**", "%"}
 _WIDEST = 56  # of the first column
@@ -29,20 +29,22 @@ def to_text(picture: Picture, values: bool = True) -> str:
     rows += _grouped(picture, ops, incoming)
     lines = _aligned(rows, values)
     marks = ["~ no gradient flows to this operand"] if any("~" in line for line in lines) else []
-    return "\n".join([_heading(picture, leaves, ops), "", *lines, "", *marks, *picture.remarks]).rstrip() + "\n"
+    heading = f"{clean(picture.title) or 'graph'}: {size_in_words(picture)}"
+    return "\n".join([heading, "", *lines, "", *marks, *picture.remarks]).rstrip() + "\n"
 
 
 _LEAVES = ("input", "target", "parameter", "constant")
 
 
-def _heading(picture: Picture, leaves: list[PictureNode], ops: list[PictureNode]) -> str:
-    parameters = [node for node in leaves if node.kind == "parameter"]
+def size_in_words(picture: Picture) -> str:
+    """How large the graph is: "4 steps, 4 parameters with 43 numbers"; where it is folded, "321 ops in 2 cards"."""
+    ops = [node for node in picture.nodes if node.kind not in _LEAVES]
+    if any(node.kind == "fold" for node in ops):
+        return f"{counted(sum(len(node.contents) or 1 for node in ops), 'op')} in {counted(len(ops), 'card')}"
+    parameters = [node for node in picture.nodes if node.kind == "parameter"]
     count = sum(_size(node) for node in parameters)
-    parts = [counted(len(ops), "step")]
-    if parameters:
-        parts.append(f"{counted(len(parameters), 'parameter')} with {counted(count, 'number')}")
-    title = clean(picture.title) if picture.title else "graph"
-    return f"{title}: {', '.join(parts)}"
+    held = f", {counted(len(parameters), 'parameter')} with {counted(count, 'number')}" if parameters else ""
+    return counted(len(ops), "step") + held
 
 
 def _name(node: PictureNode) -> str:

@@ -44,8 +44,11 @@ def fold(picture: Picture, depth: int | None = None, max_cards: int = 150) -> Pi
     max_cards  at most so many ops and folds: the deepest modules are folded first, then patterns that repeat, then long
                chains. What was done stands in `remarks`
 
-    ValueError for a negative depth or fewer than one card.
+    ValueError for a negative depth or fewer than one card; TypeError if they are no ints.
     """
+    for name, number in (("depth", 0 if depth is None else depth), ("max_cards", max_cards)):
+        if not isinstance(number, int):
+            raise TypeError(f"{name} must be an int, got {type(number).__name__}")
     if depth is not None and depth < 0:
         raise ValueError(f"depth must be 0 or more, or None, got {depth}")
     if max_cards < 1:

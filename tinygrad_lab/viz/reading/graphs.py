@@ -18,9 +18,10 @@ from tinygrad_lab.tensor import Tensor, edge_of
 from tinygrad_lab.viz.picture import Picture, PictureEdge, PictureNode
 from tinygrad_lab.viz.reading.calls import Calls
 from tinygrad_lab.viz.reading.leaves import Leaves
-from tinygrad_lab.viz.reading.naming import Names
+from tinygrad_lab.viz.reading.naming import Known, Names
 from tinygrad_lab.viz.reading.tracing import Record, keep_gradient, record_of
 from tinygrad_lab.viz.reading.values import known_values, values_of
+from tinygrad_lab.viz.words import clean
 
 __all__ = ["Reading", "read"]
 
@@ -76,6 +77,9 @@ class Reading:
         values: bool = True,
         watch: bool = False,
     ) -> None:
+        if not isinstance(outputs, Iterable) or isinstance(outputs, (str, np.ndarray)):
+            hint = ": write model.graph(x)" if hasattr(outputs, "named_parameters") else ""
+            raise TypeError(f"a graph is drawn from a Tensor or a list of them, got {type(outputs).__name__}{hint}")
         tensors = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         if not tensors:
             raise ValueError("nothing to draw: an empty list of tensors")
@@ -110,6 +114,8 @@ class Reading:
                         f"nothing was recorded for a tensor of shape {tensor.shape}: it requires no gradient"
                     )
         self._mark_outputs(tensors)
+        forgotten = any(not node.dtype for node in self.picture.nodes if node.kind not in ("op", "loss"))
+        self.picture.remarks += _absent(known.parameters(), self._leaves.drawn(), forgotten)
         self._retained += [(self._of[n], n.watch) for n in nodes if n.watch is not None and n.watch.retains]
         if watch and values:
             self._watch()
@@ -138,13 +144,14 @@ class Reading:
             value=value,
             saved=tuple(name for name in source.plan.names if name in source.plan.needs),
             source=None if record is None else record.source,
-            note=_note(step),
+            note=_note(step, {} if record is None else record.arguments),
             no_value=FREED if self._freed else "value not kept",
         )
         self.picture.nodes.append(node)
         if record is not None:
             self._records.append((node, record))
-        ordered = len(operands) > 1 and (op.name not in COMMUTATIVE or step.operands.get("alpha", 1) != 1)
+        scaled = (step.operands.get("alpha") or (record and record.arguments.get("alpha")) or 1) != 1
+        ordered = len(operands) > 1 and (op.name not in COMMUTATIVE or scaled)
         for position, (argument, operand, flows) in enumerate(operands):
             operand.uses += 1
             self.picture.edges.append(
@@ -245,14 +252,32 @@ def _title(models: list[tuple[str, Any]]) -> str:
     return next((type(model).__name__ for prefix, model in models if not prefix), "")
 
 
-def _note(step: Step) -> str:
-    """The options of a call that tell what it did: "dim=1, keepdim=True"."""
+def _absent(parameters: list[Known], leaves: list[Tensor], forgotten: bool) -> list[str]:
+    """Remarks on parameters of the model that no op of the graph uses.
+
+    Frozen ones that stand before all others are used by ops that were not recorded. Of operands
+    that are forgotten nobody knows whether they were some of these.
+    """
+    present = {id(leaf) for leaf in leaves}
+    absent = [known for known in parameters if id(known.tensor) not in present]
+    remarks = []
+    for frozen, what in ((False, "not used"), (True, "frozen, and not used by any op that was recorded")):
+        names = [clean(known.names[0]) for known in absent if known.tensor.requires_grad is not frozen]
+        if names and not (frozen and forgotten):
+            more = f" and {len(names) - 4} more" if len(names) > 5 else ""
+            remarks.append(f"{what}: {', '.join(names[:4] if more else names)}{more}")
+    return remarks
+
+
+def _note(step: Step, remembered: Mapping[str, Any]) -> str:
+    """The options of a call that tell what it did: "dim=1, keepdim=True". A freed graph may have been remembered."""
     op = step.op
     if not hasattr(op, "signature"):
         return ""
     shown = []
     for name in op.arguments:
         value, default = step.operands.get(name), op.signature.parameters[name].default
+        value = remembered.get(name) if value is None else value
         plain = isinstance(value, (bool, int, float, str)) or (
             isinstance(value, tuple) and len(value) <= 4 and all(isinstance(item, int) for item in value)
         )

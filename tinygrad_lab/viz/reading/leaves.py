@@ -56,6 +56,10 @@ class Leaves:
         self._tensors: list[tuple[PictureNode, Tensor]] = []
         self._counts: dict[str, int] = {}
 
+    def drawn(self) -> list[Tensor]:
+        """The leaf Tensors that have a node."""
+        return [tensor for _, tensor in self._tensors]
+
     def producer(self, array: np.ndarray) -> Any:
         """The graph node whose output `array` is, or None."""
         return self._producers.get(memory_of(array)) if array.size else None

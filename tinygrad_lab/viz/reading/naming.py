@@ -49,9 +49,11 @@ class Names:
             if hasattr(model, "named_parameters"):
                 self._add(model.named_parameters(prefix, remove_duplicate=False), "parameter")
                 self._add(model.named_buffers(prefix), "buffer")
+        if not isinstance(names, (Mapping, type(None))):
+            raise TypeError(f"names must be a dict, such as {{'x': x}} or locals(), got {type(names).__name__}")
         for name, tensor in (names or {}).items():
-            if isinstance(tensor, (Tensor, np.ndarray)) and not name.startswith("_"):
-                self._add([(name, tensor)], "")
+            if isinstance(tensor, (Tensor, np.ndarray)) and not str(name).startswith("_"):
+                self._add([(str(name), tensor)], "")
 
     def _add(self, pairs: Iterable[tuple[str, Any]], role: str) -> None:
         fresh: list[Known] = []
@@ -71,6 +73,10 @@ class Names:
     def of(self, source: Any) -> Known | None:
         """What is known of a leaf Tensor, a node, or the array of a constant operand."""
         return self._of_memory.get(memory_of(source)) if isinstance(source, np.ndarray) else self._of_edge.get(source)
+
+    def parameters(self) -> list[Known]:
+        """Every tensor that `params` or a model has under a name."""
+        return [known for known in self._of_edge.values() if known.role == "parameter" and known.tensor.node is None]
 
     def computed(self) -> Iterator[tuple[Any, np.ndarray]]:
         """(node, value) of every named tensor that an op made."""

@@ -117,7 +117,7 @@ def record(loss: Tensor, names: Mapping[str, Tensor] | None = None) -> Recording
     ([1.0, 2.0], None)
     """
     if not isinstance(loss, Tensor):
-        raise TypeError(f"viz.step: the loss must be a Tensor, not {type(loss).__name__}")
+        raise TypeError(f"the loss must be a Tensor, not {type(loss).__name__}")
     roots = seeds([loss], [None], False)
     trace = Trace(loss, names=names)
     steps = {step.source: step for step in trace.steps}
@@ -129,8 +129,8 @@ def record(loss: Tensor, names: Mapping[str, Tensor] | None = None) -> Recording
         except RuntimeError as error:
             if "freed" in str(error):
                 raise RuntimeError(
-                    "viz.step: an earlier backward() freed the values that the backward pass needs. Call "
-                    "viz.step(loss) before loss.backward(), or use loss.backward(retain_graph=True)"
+                    "an earlier backward() freed the values that the backward pass needs. Record the loss (viz.step, "
+                    "viz.formulas) before loss.backward(), or use loss.backward(retain_graph=True)"
                 ) from error
             raise
     root = trace.step(loss)

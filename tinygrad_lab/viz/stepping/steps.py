@@ -18,6 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from tinygrad_lab.serialization import replace_file
 from tinygrad_lab.tensor import Tensor
 from tinygrad_lab.viz.drawing import svg
 from tinygrad_lab.viz.palette import dark_rules
@@ -54,6 +55,8 @@ def step(
     ...
     >>> steps.save("steps.html")  # doctest: +SKIP
     """
+    if not isinstance(max_steps, int):
+        raise TypeError(f"viz.step: max_steps must be an int, got {type(max_steps).__name__}")
     if max_steps < 5:
         raise ValueError(
             f"viz.step: max_steps must be at least 5 (two ops there and back, and the seed), got {max_steps}"
@@ -103,13 +106,13 @@ class Steps:
     def save(self, path: str | Path) -> Path:
         """Write the page (.html), the data (.json) or the text (.txt), and return the path.
 
-        Raises ValueError for another ending.
+        Raises ValueError for another ending, FileNotFoundError if the folder is missing.
         """
         path = Path(path)
         forms = {".html": self.html, ".htm": self.html, ".json": self.to_json, ".txt": self.text}
         if path.suffix.lower() not in forms:
             raise ValueError(f"viz.step saves .html, .json and .txt, not '{path.suffix}' ({path.name})")
-        path.write_bytes(forms[path.suffix.lower()]().encode("utf-8", "replace"))
+        replace_file(path.absolute(), [forms[path.suffix.lower()]().encode("utf-8", "replace")])
         return path
 
     def __repr__(self) -> str:
