@@ -333,6 +333,15 @@ def test_modules_that_died_leave_frames_with_the_names_of_their_classes():
     ]
 
 
+def test_several_models_are_called_as_their_variables():
+    G, D, z = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 1)), torch.ones(1, 2)
+    picture = read(D(G(z)).sum(), names=locals())
+    assert [node.name for node in picture.nodes if node.kind == "parameter"] == [
+        *("G.weight", "G.bias"), *("D.0.weight", "D.0.bias"),
+    ]  # fmt: skip
+    assert [call.path for call in picture.calls] == ["G", "D", "D.0"]
+
+
 def test_parameters_that_no_recorded_op_uses_are_told():
     x = torch.ones(1, 2)
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))

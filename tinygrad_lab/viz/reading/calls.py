@@ -6,7 +6,7 @@ every node. Nodes are numbered as they are made, so a call is a range of numbers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -34,13 +34,14 @@ class Calls:
     """The module calls that made `nodes` (oldest first).
 
     model      the Module whose paths are used; default: the only one with parameters among those that were called
+    names      {name: Module}, other entries are passed over: prefixes of the paths in the other outermost modules
     calls      ModuleCalls, each after the one it ran in
     innermost  {node: id of its innermost call}, without the nodes that no module made
     Of modules that have died since only the class is known; their paths are its name, with a number where it is taken.
     models     (prefix of its paths, Module) of the outermost modules; "" for `model`
     """
 
-    def __init__(self, nodes: list[graph.Node], model: Any = None) -> None:
+    def __init__(self, nodes: list[graph.Node], model: Any = None, names: Mapping[str, Any] | None = None) -> None:
         spans: dict[int, _Span] = {}
         for node in nodes:
             mark = getattr(node, "call", None)
@@ -50,7 +51,10 @@ class Calls:
                 span.last = node.number
         ordered = sorted(spans.values(), key=lambda span: span.first)
         inside = _nest(ordered, nodes)
-        self.models = _models(ordered, model)
+        variables = {
+            id(module): str(name) for name, module in (names or {}).items() if hasattr(module, "named_modules")
+        }
+        self.models = _models(ordered, model, variables)
         self.calls = _named(ordered, self.models)
         self.innermost = {node: span.call.id for node, span in inside.items()}
 
@@ -77,8 +81,8 @@ def _nest(ordered: list[_Span], nodes: list[graph.Node]) -> dict[graph.Node, _Sp
     return inside
 
 
-def _models(ordered: list[_Span], model: Any) -> list[tuple[str, Any]]:
-    """The outermost modules with the prefixes of their paths."""
+def _models(ordered: list[_Span], model: Any, variables: dict[int, str]) -> list[tuple[str, Any]]:
+    """The outermost modules with the prefixes of their paths: the name of a variable, else of the class."""
     outermost = _distinct(span.module for span in ordered if span.module is not None and span.is_outermost())
     parts = {part for module in outermost for part in module.modules() if part is not module}
     roots = [module for module in outermost if module not in parts]
@@ -90,7 +94,7 @@ def _models(ordered: list[_Span], model: Any) -> list[tuple[str, Any]]:
     met: dict[str, int] = {}
     for module in roots:
         if module not in within:
-            name = type(module).__name__
+            name = variables.get(id(module)) or type(module).__name__
             met[name] = met.get(name, 0) + 1
             named.append((name if met[name] == 1 else f"{name}_{met[name]}", module))
     return named

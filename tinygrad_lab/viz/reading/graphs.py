@@ -47,7 +47,8 @@ def read(
     """The graph behind one or several tensors as a Picture.
 
     params  names of parameters: a Module, a dict of tensors or a list of them; default: the modules that were called
-    names   names of any tensors: a dict such as locals(), of which the tensors of this graph are taken
+    names   names of any tensors, and of models where several were called: a dict such as locals(), of which those of
+            this graph are taken
     values  False leaves values and gradients out
 
     TypeError if `outputs` holds anything but Tensors; ValueError if it is empty.
@@ -86,6 +87,8 @@ class Reading:
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
                 raise TypeError(f"a graph is drawn from Tensors, got {type(tensor).__name__}")
+        if not isinstance(names, (Mapping, type(None))):
+            raise TypeError(f"names must be a dict, such as {{'x': x}} or locals(), got {type(names).__name__}")
         self._with_values = values
         self._of: dict[Any, PictureNode] = {}  # by graph.Node
         self._passes = 0
@@ -93,7 +96,7 @@ class Reading:
         self._retained: list[tuple[PictureNode, Any]] = []  # (node, its Watch) where retain_grad() was called
 
         nodes = graph.walk(edge_of(tensor) for tensor in tensors)
-        calls = Calls(nodes, params)
+        calls = Calls(nodes, params, names)
         self._calls = calls.innermost
         self.picture = Picture(title=_title(calls.models), calls=calls.calls)
         known = Names(params, calls.models, names)

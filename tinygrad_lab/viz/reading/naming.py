@@ -49,8 +49,6 @@ class Names:
             if hasattr(model, "named_parameters"):
                 self._add(model.named_parameters(prefix, remove_duplicate=False), "parameter")
                 self._add(model.named_buffers(prefix), "buffer")
-        if not isinstance(names, (Mapping, type(None))):
-            raise TypeError(f"names must be a dict, such as {{'x': x}} or locals(), got {type(names).__name__}")
         for name, tensor in (names or {}).items():
             if isinstance(tensor, (Tensor, np.ndarray)) and not str(name).startswith("_"):
                 self._add([(str(name), tensor)], "")
