@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -73,7 +73,7 @@ def draw(
     return image
 
 
-def photographed(image: Any, seed: int = 0, side: int = 600) -> Any:
+def photographed(image: Any, seed: int = 0, side: int = 400) -> Any:
     """As a phone takes it: grey, darker to one side, the hand's shadow across it, noisy."""
     shade = np.asarray(image.convert("L").resize((side, side)), np.float32) / 255
     y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
@@ -116,7 +116,7 @@ def centre_of_mass(image: np.ndarray) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("digit", range(0, 10, 3))
+@pytest.mark.parametrize("digit", [0, 7])
 def test_mnist_form_is_a_box_of_20_around_the_centre_of_mass(style, digit, tmp_path):
     (seen,) = like("mnist", read_image(saved(STYLES[style](digit, 1), tmp_path / "a.png")))
     assert seen.shape == (28, 28) and seen.dtype == np.float32 and seen.min() == 0 and 0.9 < seen.max() <= 1
@@ -245,7 +245,7 @@ def test_sixteen_bits_rotation_and_size(tmp_path):
     exif[0x0112] = 6  # the camera was held upright: to be turned by 270 degrees
     turned.save(tmp_path / "turned.jpg", exif=exif)
     assert np.abs(like("mnist", read_image(tmp_path / "turned.jpg")) - wanted).mean() < 0.02
-    large = read_image(saved(photographed(image, side=3000).resize((4500, 3000)), tmp_path / "large.jpg"))
+    large = read_image(saved(photographed(image).resize((2400, 1600)), tmp_path / "large.jpg"))
     assert large.shape == (341, 512, 3) and large.dtype == np.float32 and large.max() <= 1
     assert like("mnist", large).shape == (1, 28, 28)
 
@@ -286,12 +286,9 @@ def test_an_image_of_too_many_pixels_is_refused_unread(side, tmp_path):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_drawn_digits_are_mostly_recognised(style, trained, tmp_path):
-    paths = [
-        saved(STYLES[style](digit, seed), tmp_path / f"{digit}-{seed}.png") for seed in (0, 1) for digit in range(10)
-    ]
-    predictions = predict(trained, paths)
-    right = sum(int(path.stem[0]) == prediction.index for path, prediction in zip(paths, predictions, strict=True))
-    assert right >= 14, f"{right} of 20"
+    paths = [saved(STYLES[style](digit, 1), tmp_path / f"{digit}.png") for digit in range(10)]
+    right = sum(prediction.index == digit for digit, prediction in enumerate(predict(trained, paths)))
+    assert right >= 8, f"{right} of 10"
 
 
 def test_a_prediction_is_what_the_model_says_of_what_is_shown(trained, tmp_path):
@@ -371,12 +368,8 @@ def test_what_the_command_says_of_misuse(arguments, code, says, trained, tmp_pat
     assert says in capsys.readouterr().err
 
 
-def test_a_terminal_without_block_characters(trained, tmp_path):
-    path = saved(draw(8), tmp_path / "a.png")
-    done = subprocess.run(
-        [sys.executable, "-m", "tinygrad_lab", "predict", str(trained.folder), str(path)],
-        env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parent.parent), "PATH": ""},
-        capture_output=True,
-        check=True,
-    )
-    assert b"##" in done.stdout and b"?" not in done.stdout
+def test_a_terminal_without_block_characters(trained, tmp_path, monkeypatch):
+    path, out = saved(draw(8), tmp_path / "a.png"), io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "ascii", write_through=True))
+    assert command("predict", trained.folder, path) == 0
+    assert b"##" in out.getvalue() and b"?" not in out.getvalue()

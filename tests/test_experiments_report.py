@@ -160,15 +160,31 @@ def test_runs_of_all_kinds(changes: dict[str, Any], said: str, unsaid: str, tmp_
     assert said in text and unsaid not in text
 
 
-def test_features_and_histograms(tmp_path: Path) -> None:
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the figures of pages show; they are not rendered, which takes half of a page's time."""
+    titles: list[str] = []
+    monkeypatch.setattr(Page, "figure", lambda page, figure, what, caption="": titles.append(what))
+    return titles
+
+
+def test_features_and_histograms(tmp_path: Path, shown: list[str]) -> None:
     experiment = Experiment(epochs=2, preprocess=("scale", "pca:0.9"))
     run(experiment, tmp_path, progress=False, histograms=True)
     text = report(tmp_path).read_text(encoding="utf-8")
-    assert "None are shown as images" in text and "Template" not in text
-    assert "Histograms of weights, activations and gradients" in text
-    (tmp_path / "histograms.json").write_text("[{}]")
-    with pytest.raises(RuntimeError, match=r"histograms.json is damaged"):
-        report(tmp_path)
+    assert "None are shown as images" in text and "None were recorded" not in text
+    assert shown[-1].startswith("Histograms of weights, activations and gradients")
+    assert not any(what.startswith("Template") for what in shown)
+
+
+@pytest.mark.slow
+def test_damaged_histograms_are_told(folder: Path, tmp_path: Path, shown: list[str]) -> None:
+    for name in ("model.safetensors", "preprocessing.safetensors", "metrics.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    for damaged in ("[{}]", "{", "5"):
+        (tmp_path / "histograms.json").write_text(damaged)
+        with pytest.raises(RuntimeError, match=r"histograms.json is damaged"):
+            report(tmp_path)
 
 
 def test_a_sweep_has_its_table_its_figure_and_its_failures(tmp_path: Path) -> None:
@@ -208,7 +224,7 @@ def test_a_sweep_that_is_no_grid_is_given_as_python(tmp_path: Path) -> None:
     assert [experiment.replace(**point, seed=options["seeds"][0]) for point in points] == wanted
 
 
-def test_names_are_escaped_and_another_test_set_is_noticed(folder: Path, tmp_path: Path) -> None:
+def test_names_are_escaped_and_another_test_set_is_noticed(folder: Path, tmp_path: Path, shown: list[str]) -> None:
     target = tmp_path / "<img src=x onerror=alert(1)>"
     target.mkdir()
     for name in ("model.safetensors", "preprocessing.safetensors"):
@@ -284,6 +300,7 @@ def test_missing_data_are_asked_for_by_their_option(folder: Path, tmp_path: Path
         report(tmp_path, tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_page(folder: Path, page: Seen) -> None:
     assert report(folder).read_text(encoding="utf-8") == page.source
     assert not list(folder.glob(".report*"))

@@ -222,7 +222,6 @@ def test_misuse_is_told_before_the_first_run(
 
 
 def test_an_address_that_is_none_is_told_before_dask_looks_for_it() -> None:
-    pytest.importorskip("distributed")
     for address in ("scheduler", "tcp://scheduler", "localhost:8786"):
         with pytest.raises(
             ValueError, match=f"dask must be the address of a scheduler, tcp://HOST:PORT, got {address}"

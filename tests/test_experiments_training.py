@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 import signal
@@ -292,14 +293,18 @@ RESUMED = {
 }
 
 
+@functools.cache
+def whole_run(name: str) -> Run:
+    return quick(RESUMED[name])
+
+
 @pytest.mark.parametrize("name", RESUMED)
 @pytest.mark.parametrize("stop", [1, 5, 22, 23, 44])
 def test_a_stopped_run_resumes_to_the_bit(
     name: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C comes while step `stop` is done: within an epoch, in its last step, or in the first of the next."""
-    experiment = RESUMED[name]
-    whole = quick(experiment, tmp_path / "whole")
+    experiment, whole = RESUMED[name], whole_run(name)
     stop = min(stop, len(whole.history.step_loss) - 1)
     real, counted = training._Training._step, []
 

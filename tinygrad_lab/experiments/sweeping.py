@@ -183,14 +183,13 @@ def _results(
 
 def _dask_backend(address: str) -> Any:
     """joblib's backend for the scheduler at this address, as a context; the connection ends with it."""
+    if not re.fullmatch(r"\w+://.+:\d+", address):
+        raise ValueError(f"dask must be the address of a scheduler, tcp://HOST:PORT, got {address}")
     try:
         import distributed
     except ImportError:
         raise ImportError("sweeps on Dask need distributed: pip install 'tinygrad_lab[dask]'") from None
     import joblib
-
-    if not re.fullmatch(r"\w+://.+:\d+", address):
-        raise ValueError(f"dask must be the address of a scheduler, tcp://HOST:PORT, got {address}")
 
     @contextlib.contextmanager
     def connected() -> Iterator[None]:
