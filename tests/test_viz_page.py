@@ -19,6 +19,7 @@ from tinygrad_lab import nn, viz
 from tinygrad_lab.viz.stepping import sentences
 from tinygrad_lab.viz.stepping.numbers import shown
 from tinygrad_lab.viz.stepping.recording import record
+from tinygrad_lab.viz.stepping.slopes import checks
 
 PAGE = Path(viz.__file__).parent / "stepping"
 
@@ -156,6 +157,18 @@ def test_steps_of_a_residual_network():
     for step in data["steps"]:
         for block in step.get("blocks", []):
             assert block["math"] and block["parts"]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-5])
+def test_a_wrong_contribution_disagrees_however_small_it_is(scale):
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, requires_grad=True)
+    recording = record((x.sin() * scale).mean())
+    assert all(check.agrees for found in checks(recording, recording.backward).values() for check in found)
+    for turn in recording.backward:
+        for part in turn.contributions:
+            part.value = part.value * 1.5
+    assert not any(found[0].agrees for found in checks(recording, recording.backward).values())
 
 
 @pytest.mark.parametrize("described", random_graphs(50)[::5], ids=str)

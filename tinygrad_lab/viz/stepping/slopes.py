@@ -26,12 +26,13 @@ OVERHEAD = 2_000  # what an op costs beside its elements, in elements
 
 @dataclass
 class Check:
-    """One element: its place in the operand, the gradient that the rule gave, and the slope of the loss (NaN where the
-    loss itself is not finite)."""
+    """One element: its place in the operand, the gradient that the rule gave, the slope of the loss (NaN where the
+    loss itself is not finite), and whether they agree."""
 
     index: tuple[int, ...]
     gradient: float
     slope: float
+    agrees: bool
 
 
 class _Replay:
@@ -108,19 +109,24 @@ def _elements(value: np.ndarray) -> list[tuple[int, ...]]:
     return [tuple(int(i) for i in np.unravel_index(place, value.shape)) for place in places]
 
 
+def _largest(array: Any) -> float:
+    """The largest magnitude among finite elements; 0 for what a user's Function with several outputs gets."""
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) if isinstance(array, np.ndarray) else 0.0
+
+
 def checks(recording: Recording, shown: Iterable[BackwardStep]) -> dict[Contribution, list[Check]]:
     """{contribution: elements compared} for the steps `shown`; contributions that cost too much are left out."""
     with np.errstate(all="ignore"):
         replay = _Replay(recording)
-        return {
-            part: found for turn in shown for part in turn.contributions if (found := _compare(replay, turn.step, part))
-        }
+        return {part: found for turn in shown for part in turn.contributions if (found := _compare(replay, turn, part))}
 
 
-def _compare(replay: _Replay, step: Step, part: Contribution) -> list[Check]:
-    base = replay.values[part.operand]
+def _compare(replay: _Replay, turn: BackwardStep, part: Contribution) -> list[Check]:
+    step, base = turn.step, replay.values[part.operand]
     if base is None or not isinstance(part.value, np.ndarray) or not part.value.size or replay.spent > BUDGET:
         return []
+    # What float32 loses where terms of a sum cancel, and in the gradient that came in; small gradients are compared too.
+    tolerance = 1e-7 + 1e-5 * _largest(turn.cotangent) + 1e-4 * _largest(part.value)
     found = []
     for index in _elements(part.value):
         distance = 1e-5 * max(1.0, abs(float(base[index])))
@@ -132,5 +138,6 @@ def _compare(replay: _Replay, step: Step, part: Contribution) -> list[Check]:
             if loss is None:
                 return []
             losses.append(loss)
-        found.append(Check(index, float(part.value[index]), (losses[0] - losses[1]) / (2 * distance)))
+        gradient, slope = float(part.value[index]), (losses[0] - losses[1]) / (2 * distance)
+        found.append(Check(index, gradient, slope, bool(abs(gradient - slope) <= tolerance + 1e-3 * abs(slope))))
     return found
