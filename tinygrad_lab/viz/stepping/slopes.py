@@ -125,8 +125,8 @@ def _compare(replay: _Replay, turn: BackwardStep, part: Contribution) -> list[Ch
     step, base = turn.step, replay.values[part.operand]
     if base is None or not isinstance(part.value, np.ndarray) or not part.value.size or replay.spent > BUDGET:
         return []
-    # What float32 loses where terms of a sum cancel, and in the gradient that came in; small gradients are compared too.
-    tolerance = 1e-7 + 1e-5 * _largest(turn.cotangent) + 1e-4 * _largest(part.value)
+    # What float32 loses where terms of a sum cancel, and in the gradient that came in.
+    tolerance = 1e-7 + 1e-6 * _largest(turn.cotangent) + 1e-4 * _largest(part.value)
     found = []
     for index in _elements(part.value):
         distance = 1e-5 * max(1.0, abs(float(base[index])))
