@@ -88,7 +88,7 @@ button { font: inherit; padding: .1rem .6rem; }
 #stage > svg { transform-origin: 0 0; display: block; max-width: none; }
 details { padding: .4rem .8rem; max-height: 40vh; overflow: auto; border-top: 1px solid #8886; }
 pre { margin: 0; }
-@media (prefers-color-scheme: dark) { body { background: #14181c; color: #e6e9ec; } }
+@media (prefers-color-scheme: dark) { body { background: #12161b; color: #e6e9ec; } }
 """
 
 _SCRIPT = """
