@@ -306,10 +306,16 @@ def test_the_same_run_gives_the_same_page(folder: Path, page: Seen) -> None:
     assert not list(folder.glob(".report*"))
 
 
-def test_the_command_says_where_the_page_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_where_the_page_is(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("typer")
     from tinygrad_lab.cli import main
 
     with pytest.raises(SystemExit) as stopped:
         main(["report", str(folder / "nothing")])
     assert stopped.value.code == 2 and "holds no finished run" in capsys.readouterr().err
+    monkeypatch.setattr("tinygrad_lab.commands.report.report", lambda given, data: given / f"{data}.html")
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", "net", "--data", "files"])
+    assert stopped.value.code == 0 and capsys.readouterr().out == f"report: {Path('net') / 'files.html'}\n"

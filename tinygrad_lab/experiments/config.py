@@ -62,7 +62,7 @@ class Experiment:
     loss                  cross_entropy, or mse: sum over classes of (probability - one-hot label)**2 (for `linear`:
                           output - one-hot label), mean over samples
     l1, l2                penalties l1 * sum |w| + l2 / 2 * sum w**2 over all weights; biases and batch norm are left
-                          out unless `penalise_biases`. l2 does to sgd what weight_decay does
+                          out unless `penalise_biases`. l2 does to sgd what weight_decay does, on its weights alone
     proximal              l1 and l2 as proximal steps after each step of sgd: with l1, weights become exactly 0
     max_norm              after each step, no unit's incoming weights are longer than this
     optimizer, lr         with momentum for sgd and rmsprop, nesterov for sgd, betas for adam and its kin

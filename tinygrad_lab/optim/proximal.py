@@ -19,7 +19,8 @@ class ProximalSGD(Optimizer):
     The soft threshold makes small values exactly 0, where a gradient of l1 * |p| only makes them jump around 0; the
     shrinkage by l2 is stable at any rate, where its gradient diverges for lr * l2 > 2. PyTorch has no such optimizer.
     The penalties are no part of the loss that is differentiated. Options may differ by group: leave biases out with
-    `[{"params": weights}, {"params": biases, "l1": 0, "l2": 0}]`. Without penalties this is SGD with momentum.
+    `[{"params": weights}, {"params": biases, "l1": 0, "l2": 0}]`. Without penalties, and at a
+    constant rate, this is SGD with momentum.
 
     Raises ValueError for negative lr, l1 or l2, and a momentum outside [0, 1).
     Source: N. Parikh, S. Boyd, Proximal Algorithms (2014), sections 4.2 and 6.5.2, https://web.stanford.edu/~boyd/papers/prox_algs.html;
