@@ -144,8 +144,8 @@ REPORT = Report(
         Task("004-handwriting", handwriting(WIDEST)),
     ],
     [
-        "The report finds Adam best. The rows 004-best-optimizer compare all three by validation: at one rate for all it "
-        "depends on the rate, and with a rate of its own for each (by batch size) the three are within a percent or two.",
+        "The report finds Adam best. The rows 004-best-optimizer compare all three by validation: at one rate for all "
+        "it depends on the rate, and with a rate of its own for each (by batch size) they are close together.",
         "The 10240-wide net runs 2 of 10 epochs; its accuracy is what it has then.",
         "The report's handwriting is not at hand: ours is drawn by the program, in four styles by five hands, and goes "
         "the way that `tinygrad-lab predict` takes.",
