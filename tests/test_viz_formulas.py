@@ -50,7 +50,26 @@ def two_by_hand(_):
     return F.cross_entropy(torch.tanh(X @ V) @ W, T)
 
 
+def written_out(form):
+    def loss(model):
+        z, rows = model(X), torch.arange(len(T))
+        e = (z - z.detach().max(dim=1, keepdim=True).values).exp()
+        p = e / e.sum(dim=1, keepdim=True)
+        return {
+            "log of what is picked": lambda: -p[rows, T].log().mean(),
+            "picked of the log": lambda: (-torch.log(p)[rows, T]).mean(),
+            "softmax": lambda: -torch.softmax(z, 1)[rows, T].log().mean(),
+            "log_softmax": lambda: -z.log_softmax(dim=1)[rows, T].mean(),
+        }[form]()
+
+    return loss
+
+
 KNOWN = {
+    **{
+        form: (mlp(4, 3), written_out(form))
+        for form in ("log of what is picked", "picked of the log", "softmax", "log_softmax")
+    },
     "softmax regression": (mlp(4, 3), by_linear),
     "log_softmax and nll_loss": (mlp(4, 3), by_log_softmax),
     "x @ W + b": (None, by_hand),
@@ -118,6 +137,11 @@ def test_the_names_and_shapes_of_the_graph():
         (lambda: F.cross_entropy(nn.Linear(4, 3).double()(X), T, ignore_index=1), "ignored labels"),
         (lambda: F.cross_entropy(nn.Linear(4, 3)(torch.rand(4)), torch.tensor(1)), "no batch"),
         (lambda: F.cross_entropy(nn.Linear(6, 3).double()(nn.Linear(4, 6).double()(X).exp()), T), "exp stands between"),
+        (lambda: -nn.Linear(4, 3).double()(X).log_softmax(1).mean(), "not in the mean of"),
+        (lambda: -nn.Linear(4, 3).double()(X).softmax(1)[torch.arange(7), T].mean(), "logarithm .* is not taken"),
+        (lambda: -nn.Linear(4, 3).double()(X).softmax(0).log()[torch.arange(7), T].mean(), "softmax is not over"),
+        (lambda: -nn.Linear(4, 3).double()(X).softmax(1).log()[T, T].mean(), "not one label of each row"),
+        (lambda: -nn.Linear(4, 3).double()(X).exp().log()[torch.arange(7), T].mean(), "is no softmax"),
         (lambda: F.nll_loss(nn.Linear(4, 3).double()(X), T), "does not come from log_softmax"),
     ],
 )

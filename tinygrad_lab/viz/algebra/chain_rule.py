@@ -40,8 +40,8 @@ class Formulas(Written):
         r"""The gradients derived in one go, as a lab report does by hand, where the graph is one that is known.
 
         Known are chains of linear layers (`nn.Linear`, or x @ W + b) with relu, tanh or sigmoid between them that end
-        in a cross-entropy of labels: softmax regression and multi-layer perceptrons. ValueError for others, which says
-        where the chain ends.
+        in a cross-entropy of labels, also one that is written out: softmax regression and multi-layer perceptrons.
+        ValueError for others, which says where the chain ends.
         """
         assert self.loss is not None and self.names is not None
         return derive(self.loss, self.names)

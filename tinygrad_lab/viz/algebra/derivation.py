@@ -29,7 +29,7 @@ ACTIVATIONS = {
 _KNOWN = (
     "derivations are known for softmax regression and multi-layer perceptrons: nn.Linear layers (or x @ W + b) with "
     "relu, tanh or sigmoid between them, a batch of shape (N, features), and a mean cross_entropy of integer labels "
-    "(or log_softmax and nll_loss) at the end"
+    "(or log_softmax and nll_loss, or the mean of -log p[arange(N), y] written out) at the end"
 )
 
 
@@ -50,35 +50,78 @@ def derive(loss: Tensor, names: dict[Any, str]) -> Written:
     """The derivation of `loss`; `names` {(node, argument): name}. ValueError where the graph is no known chain."""
     trace = Trace(loss)
     root = trace.step(loss)
-    logits, target, log_probabilities = _loss(trace, root)
-    layers = _layers(logits)
-    return _Derivation(trace, root, logits, log_probabilities, target, layers, names).written()
+    logits, target, place = _loss(root)
+    return _Derivation(trace, root, logits, target, names.get(place, "t"), _layers(logits), names).written()
 
 
 def _refuse(what: str) -> ValueError:
     return ValueError(f"no derivation for this graph: {what}. {_KNOWN[0].upper()}{_KNOWN[1:]}")
 
 
-def _loss(trace: Trace, root: Step) -> tuple[Step, np.ndarray, Step | None]:
-    """(logits, labels, the step of the log-softmax if there is one)."""
+def _loss(root: Step) -> tuple[Step, np.ndarray, tuple[Any, str]]:
+    """(logits, labels, (node, argument) where the labels are used)."""
     name = "" if root.op is None else root.op.name
+    if name in ("neg", "mean"):
+        return _loss_by_hand(root)
     if name not in ("label_cross_entropy", "nll_loss"):
         raise _refuse(f"it ends in {name or 'a leaf'}")
     operands = root.operands
     target = np.asarray(operands["target"])
     logits = operands["input"]
-    middle = None
     if name == "nll_loss":
-        middle = logits
-        if middle.op is None or middle.op.name != "log_softmax":
+        if not _is(logits, "log_softmax"):
             raise _refuse("nll_loss does not come from log_softmax")
-        logits = middle.operands["input"]
-        if middle.operands.get("dim") not in (1, -1):
-            raise _refuse("log_softmax is not over dimension 1")
+        logits = _over_classes(logits)
     plain = operands.get("weight") is None and operands.get("reduction") == "mean"
     if len(logits.shape) != 2 or not plain or (target == operands.get("ignore_index")).any():
         raise _refuse("the loss has class weights, ignored labels, another reduction than the mean, or no batch")
-    return logits, target, middle
+    return logits, target, (root.source, "target")
+
+
+def _loss_by_hand(root: Step) -> tuple[Step, np.ndarray, tuple[Any, str]]:
+    """The cross-entropy written out: -log(p[arange(N), y]).mean(), the log taken before or after labels are picked."""
+    passed, step = [], root
+    while _is(step, "neg", "mean", "log"):
+        passed.append(step.op.name)
+        step = step.operands["input"]
+    index: Any = step.operands["index"] if _is(step, "getitem") else None
+    pairs = isinstance(index, tuple) and len(index) == 2 and all(isinstance(part, np.ndarray) for part in index)
+    if not pairs or sorted(passed[:2]) != ["mean", "neg"] or passed[2:] not in ([], ["log"]) or step.shape == ():
+        raise _refuse(f"it ends in {root.op.name}, and not in the mean of -log p[arange(N), y]")
+    rows, labels = index
+    picked = step.operands["input"]
+    if len(picked.shape) != 2 or labels.dtype.kind not in "iu" or not np.array_equal(rows, np.arange(picked.shape[0])):
+        raise _refuse("not one label of each row is picked")
+    if passed[2:] or _is(picked, "log"):
+        logits = _logits(picked if passed[2:] else picked.operands["input"])
+    elif _is(picked, "log_softmax"):
+        logits = _over_classes(picked)
+    else:
+        raise _refuse("the logarithm of what is picked is not taken")
+    return logits, labels, (step.source, "index[1]")
+
+
+def _logits(probabilities: Any) -> Step:
+    """What the softmax was taken of: softmax(z, 1), or e / e.sum(1, keepdim=True) with or without a maximum subtracted."""
+    if _is(probabilities, "softmax"):
+        return _over_classes(probabilities)
+    if _is(probabilities, "div"):
+        e, total = probabilities.operands["input"], probabilities.operands["other"]
+        if _is(e, "exp") and _is(total, "sum") and total.operands["input"] is e and total.shape == (e.shape[0], 1):
+            z = e.operands["input"]
+            shifted = _is(z, "sub") and np.shape(z.operands["other"]) == total.shape
+            return z.operands["input"] if shifted else z
+    raise _refuse("what the logarithm is taken of is no softmax")
+
+
+def _over_classes(step: Step) -> Step:
+    if step.operands.get("dim") not in (1, -1):
+        raise _refuse(f"{step.op.name} is not over dimension 1")
+    return step.operands["input"]
+
+
+def _is(step: Any, *names: str) -> bool:
+    return isinstance(step, Step) and step.op is not None and step.op.name in names
 
 
 def _layers(z: Step) -> list[_Layer]:
@@ -123,13 +166,13 @@ class _Derivation:
         trace: Trace,
         root: Step,
         logits: Step,
-        middle: Step | None,
         target: np.ndarray,
+        target_name: str,
         layers: list[_Layer],
         names: dict[Any, str],
     ) -> None:
         self.trace, self.root, self.logits, self.target, self.layers = trace, root, logits, target, layers
-        self.names = names
+        self.target_name, self.names = target_name, names
         self.gradients = trace.gradients()
         self.many = len(layers) > 1
         self.count = len(target)
@@ -197,18 +240,15 @@ class _Derivation:
             "b": self._named(layer, "b"),
             "Z": self._numbered("Z", number),
             "D": self._numbered(r"\delta", number),
-            "T": f.Apply("onehot", (Name(self._target_name()),)),
+            "T": f.Apply("onehot", (Name(self.target_name),)),
             "N": f.Number(str(self.count)),
-            "t": Name(self._target_name()),
+            "t": Name(self.target_name),
         }
         names |= {"x": names["X"], "w": names["W"], "z": names["Z"], "d": names["D"], "p": f.Symbol("p")}
         values |= {"x": values["X"], "w": values["W"], "z": values["Z"], "d": values["D"], "p": values["P"]}
         values |= {r"\bar z": delta, r"\bar w": values[r"\bar W"], "c": values["b"], r"\bar c": values[r"\bar b"]}
         values["x"] = values["X"]
         return values, names
-
-    def _target_name(self) -> str:
-        return self.names.get((self.root.source, "target"), "t")
 
     def _gradient(self, operand: Any) -> Any:
         return self.gradients.get(operand) if isinstance(operand, Step) else None
@@ -240,7 +280,7 @@ class _Derivation:
         softmax = r"p_{nk} = e^{z_{nk}} / \textstyle\sum_j e^{z_{nj}}"
         lines.append(self._line(last, softmax, "softmax", self.probabilities))
         loss = r"L = -\tfrac{1}{N} \textstyle\sum_n \ln p_{n,t_n}"
-        labels = f"{self._target_name()}: the labels of {self.count} samples"
+        labels = f"{self.target_name}: the labels of {self.count} samples"
         lines.append(self._line(last, loss, labels, self._array(self.root)))
         return lines
 
