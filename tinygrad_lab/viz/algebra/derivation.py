@@ -102,7 +102,7 @@ def _loss_by_hand(root: Step) -> tuple[Step, np.ndarray, tuple[Any, str]]:
 
 
 def _logits(probabilities: Any) -> Step:
-    """What the softmax was taken of: softmax(z, 1), or e / e.sum(1, keepdim=True) with or without a maximum subtracted."""
+    """What the softmax was taken of: softmax(z, 1), or e / e.sum(1, keepdim=True), where a maximum may be taken off."""
     if _is(probabilities, "softmax"):
         return _over_classes(probabilities)
     if _is(probabilities, "div"):
