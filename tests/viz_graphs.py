@@ -3,6 +3,8 @@
 `random_graphs(50)` deals every sample of every op out over fifty graphs. In each of them a chain runs through the
 calls: one operand of a call depends on the outputs of those before it, operands of equal shape are at times the same
 leaf, and earlier intermediates come back, so that gradients meet. Everything is float64 and seeded.
+
+`named` and `edges_of` find their way in pictures.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import tinygrad_lab as torch
 from tinygrad_lab import Tensor
 from tinygrad_lab.ops.declare import Op
 from tinygrad_lab.verify.op_samples import Call, OpSample, flat, op_samples
+from tinygrad_lab.viz.picture import Picture, PictureNode
 
-__all__ = ["RandomGraph", "op_case_list", "random_graph", "random_graphs"]
+__all__ = ["RandomGraph", "edges_of", "named", "op_case_list", "random_graph", "random_graphs"]
 
 # Ops whose operands may be equal: that is no kink of theirs and inside their domain.
 MAY_SHARE = {"add", "sub", "mul", "matmul", "product", "hypot", "logaddexp", "cat", "stack", "lerp", "contract"}
@@ -100,3 +103,15 @@ def _twins(leaves: dict, path: tuple) -> list:
     """Paths before `path` whose leaves have its shape."""
     order = list(leaves)
     return [p for p in order[: order.index(path)] if leaves[p].shape == leaves[path].shape]
+
+
+def named(picture: Picture, name: str) -> PictureNode:
+    """The one node of that name."""
+    (found,) = [node for node in picture.nodes if node.name == name]
+    return found
+
+
+def edges_of(picture: Picture, name: str) -> list[tuple[str, str, bool]]:
+    """(operand, argument, whether a gradient flows) of the node `name`, in order."""
+    target = named(picture, name).id
+    return [(picture.node(e.source).name, e.argument, e.gradient_flows) for e in picture.edges if e.target == target]
