@@ -402,9 +402,9 @@ def test_a_module_call_marks_the_nodes_that_it_made():
     x = lab.ones(2, 3, requires_grad=True)
     before = x * 2.0
     out = model(before)
-    first, module, inner = out.grad_fn.call
-    assert module() is model and before.grad_fn.number < first < out.grad_fn.number
-    inner_first, relu, none = inner
+    first, module, kind, inner = out.grad_fn.call
+    assert module() is model and kind is nn.Sequential and before.grad_fn.number < first < out.grad_fn.number
+    inner_first, relu, _, none = inner
     assert relu() is model[1] and first < inner_first < out.grad_fn.number and none is None
     assert not hasattr(nn.Identity()(before).grad_fn, "call")  # it made nothing
 

@@ -92,11 +92,11 @@ class Summary:
             ("  frozen", f"{self.frozen:,}"),
         ]
         found += [("Multiply-adds", f"{self.multiply_adds:,}")] if self.ran else []
-        found.append(("Memory: parameters", f"{self.parameter_bytes / MIB:.2f} MiB"))
-        found += [("Memory: buffers", f"{self.buffer_bytes / MIB:.2f} MiB")] if self.buffer_bytes else []
+        found.append(("Memory: parameters", _memory(self.parameter_bytes)))
+        found += [("Memory: buffers", _memory(self.buffer_bytes))] if self.buffer_bytes else []
         if self.ran:
-            found.append(("Memory: input", f"{self.input_bytes / MIB:.2f} MiB"))
-            found.append(("Memory: activations", f"{self.activation_bytes / MIB:.2f} MiB"))
+            found.append(("Memory: input", _memory(self.input_bytes)))
+            found.append(("Memory: activations", _memory(self.activation_bytes)))
         return found
 
     def _columns(self) -> list[int]:
@@ -144,6 +144,10 @@ def _output_text(row: Row) -> str:
     if not row.calls:
         return "not called"
     return _shape_text(row.output_shape) + (f" x{row.calls}" if row.calls > 1 else "")
+
+
+def _memory(size: int) -> str:
+    return f"{size} B" if size < 1024 else f"{size / 1024:.1f} KiB" if size < MIB else f"{size / MIB:.2f} MiB"
 
 
 def _number(count: int) -> str:
@@ -271,13 +275,13 @@ def summarize(model: Any, inputs: tuple[Any, ...] = (), depth: int | None = None
       0 (Linear)  (1, 3)                15             15
       1 (ReLU)    (1, 3)                 -              -
     -----------------------------------------------------
-    Parameters                 15
-      trainable                15
-      frozen                    0
-    Multiply-adds              15
-    Memory: parameters   0.00 MiB
-    Memory: input        0.00 MiB
-    Memory: activations  0.00 MiB
+    Parameters             15
+      trainable            15
+      frozen                0
+    Multiply-adds          15
+    Memory: parameters   60 B
+    Memory: input        16 B
+    Memory: activations  24 B
     """
     if depth is not None and depth < 0:
         raise ValueError(f"summary: depth must be 0 or more, got {depth}")
