@@ -25,7 +25,6 @@ from tinygrad_lab.grad_mode import recording
 __all__ = [
     "Node",
     "Observer",
-    "mark_call",
     "mark_mutated",
     "observers",
     "run_backward",
@@ -44,7 +43,9 @@ class Node(list[Any]):
     number  creation number: greater than that of everything this node depends on
     shape, dtype   of the output (NumPy's), which outlive the saved values
     watch   tensor hooks and retained gradient of the output, if anybody asked for them
-    call    set only on what a module call returned (`mark_call`)
+    call    on what a module call returned: (number of when it began, weak reference to the module, its class, the call
+            inside it that this node ends too, or None); else None. The call's nodes are those numbered from its begin
+            to `number`. The class outlives what `nn.MSELoss()(x, y)` made
 
     A node never refers to the Tensor it produced, so a graph has no reference cycles and dies with its last user.
     """
@@ -57,7 +58,7 @@ class Node(list[Any]):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     watch: Any
-    call: tuple[int, weakref.ref[Any], type, Any]
+    call: tuple[int, weakref.ref[Any], type, Any] | None
 
     # Nodes are told apart by identity, not by their edges.
     __eq__ = object.__eq__
@@ -97,19 +98,8 @@ def record(plan: Any, edges: tuple[Any, ...], saved: tuple[Any, ...], output: np
     node.number = next(numbers)
     node.shape = output.shape
     node.dtype = output.dtype
-    node.watch = None
+    node.watch = node.call = None
     return node
-
-
-def mark_call(node: Node, first: int, module: Any) -> None:
-    """Note that the call of `module` that began at number `first` ended by returning what `node` made.
-
-    Nodes are numbered as they are made, so the call's nodes are those from `first` to `node.number`. One node may end
-    several calls (a Sequential and its last layer): `node.call` is the outermost, (first, weak reference to the module,
-    its class, the call inside it that this node ends too, or None). The class outlives what `nn.MSELoss()(x, y)` made.
-    """
-    if node.number > first:  # else the module only handed on what it was given
-        node.call = (first, weakref.ref(module), type(module), getattr(node, "call", None))
 
 
 # Observers

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
+from weakref import ref
 
 from tinygrad_lab import dtypes
-from tinygrad_lab.graph import mark_call, mark_mutated, numbers, observers
+from tinygrad_lab.graph import mark_mutated, numbers, observers
 from tinygrad_lab.nn.hooked import Hooked
 from tinygrad_lab.nn.loading import IncompatibleKeys, load_state
 from tinygrad_lab.nn.parameter import Parameter
@@ -66,8 +67,8 @@ class Module(Hooked, Tree):
             output = self._call_watched(args, kwargs) if self._hooks or observers else self.forward(*args, **kwargs)
             if type(output) is not Tensor:
                 self._mark(output, first)
-            elif output.node is not None:
-                mark_call(output.node, first, self)
+            elif (node := output.node) is not None and node.number > first:  # else it was only handed on
+                node.call = first, ref(self), type(self), node.call
             return output
         except Exception as error:
             add_layer_note(error, Module.__call__.__code__)
@@ -125,8 +126,8 @@ class Module(Hooked, Tree):
         ):
             if not isinstance(item, Tensor):
                 self._mark(item, first)
-            elif item.node is not None:
-                mark_call(item.node, first, self)
+            elif (node := item.node) is not None and node.number > first:
+                node.call = first, ref(self), type(self), node.call
 
     # Registration
 

@@ -44,7 +44,7 @@ class Calls:
     def __init__(self, nodes: list[graph.Node], model: Any = None, names: Mapping[str, Any] | None = None) -> None:
         spans: dict[int, _Span] = {}
         for node in nodes:
-            mark = getattr(node, "call", None)
+            mark = node.call
             while mark is not None:
                 first, reference, kind, mark = mark
                 span = spans.setdefault(first, _Span(first, node.number, reference, kind))
