@@ -148,7 +148,7 @@ def _label_slope(input, target, weight, ignore_index, reduction):
 
 def _times_scalar(slope, g):
     """slope * g: `slope` itself where g is the 1 that a backward pass starts from, which saves a pass over it."""
-    return slope if type(g) is np.ndarray and g == 1 else slope * g
+    return slope if type(g) is np.ndarray and g.item() == 1 else slope * g
 
 
 def _class_rows(input):
