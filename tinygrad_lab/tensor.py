@@ -259,12 +259,14 @@ class Tensor:
 
     def accumulate_grad(self, gradient: Any) -> None:
         """Add what a backward pass computed for this leaf: an array that nobody else holds, or a recorded Tensor."""
-        owned = not isinstance(gradient, Tensor) and self._watch is None
+        if self._grad is None and self._watch is None and type(gradient) is np.ndarray:  # as in most training steps
+            self._grad = wrap(gradient)
+            return
         gradient = gradient if isinstance(gradient, Tensor) else wrap(gradient)
         if self._watch is not None:
             gradient = self._watch.see(gradient)
         if self._grad is None:
-            self._grad = gradient if owned else _unshared(gradient)
+            self._grad = _unshared(gradient)
         elif gradient._requires_grad or self._grad._requires_grad:
             self._grad = self._grad + gradient
         else:

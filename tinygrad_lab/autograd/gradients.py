@@ -80,10 +80,7 @@ def backward(
     retain = create_graph if retain_graph is None else retain_graph
     arrived = graph.run_backward(roots, retain_graph=retain, create_graph=create_graph, targets=targets)
     for leaf, gradient in arrived.items():
-        if leaf._grad is None and leaf._watch is None and type(gradient) is np.ndarray:  # as in most training steps
-            leaf._grad = wrap(gradient)
-        else:
-            leaf.accumulate_grad(gradient)
+        leaf.accumulate_grad(gradient)
 
 
 def _backward(
