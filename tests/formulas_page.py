@@ -11,7 +11,7 @@ from typing import Any
 
 from op_cases import entries
 
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra.formula import parse
 from tinygrad_lab.viz.algebra.typeset import latex
 
 PAGE = Path(__file__).parent.parent / "docs" / "formulas.md"
@@ -41,7 +41,7 @@ How to read them:
 
 def cell(source: str) -> str:
     """A formula for a table in Markdown, where a bar would end the cell."""
-    tree = f.parse(source)
+    tree = parse(source)
     written = latex(tree).replace(r"\mathbin{|}", r"\mathbin{\vert}").replace(r"\|", r"\Vert ").replace("|", r"\vert ")
     return f"$`{written}`$"
 

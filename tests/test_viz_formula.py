@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from op_cases import entries
 from viz_graphs import op_case_list
 
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra.evaluate import NotEvaluable, evaluate
+from tinygrad_lab.viz.algebra.formula import FormulaError, parse
 from tinygrad_lab.viz.algebra.symbols import shown, substitute
 from tinygrad_lab.viz.algebra.typeset import latex, math_element, mathml, text
 
@@ -29,11 +30,11 @@ def formulas() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 def test_every_op_has_formulas_in_the_language(entry):
-    assert f.parse(entry.formula)
+    assert parse(entry.formula)
     rules = getattr(entry, "rules", {})
     assert set(getattr(entry, "vjp_formula", {})) == set(rules)
     for argument in rules:
-        tree = f.parse(entry.vjp_formula[argument])
+        tree = parse(entry.vjp_formula[argument])
         left = tree.left
         while isinstance(left, f.Index | f.Power):
             left = left.base
@@ -42,8 +43,8 @@ def test_every_op_has_formulas_in_the_language(entry):
 
 @pytest.mark.parametrize(("name", "source"), formulas(), ids=[name for name, _ in formulas()])
 def test_forms_of_a_formula(name, source):
-    tree = f.parse(source)
-    again = f.parse(latex(tree))
+    tree = parse(source)
+    again = parse(latex(tree))
     assert latex(again) == latex(tree)
     root = ElementTree.fromstring(math_element(mathml(tree)))
     assert {part.tag.split("}")[1] for part in root.iter()} <= MATHML_CORE
@@ -59,7 +60,7 @@ CHILDREN = {"mfrac": 2, "msup": 2, "msub": 2, "munder": 2, "mover": 2, "msubsup"
 
 @pytest.mark.parametrize(("name", "source"), formulas()[::3], ids=[name for name, _ in formulas()[::3]])
 def test_mathml_has_the_right_number_of_children(name, source):
-    for part in ElementTree.fromstring(math_element(mathml(f.parse(source)))).iter():
+    for part in ElementTree.fromstring(math_element(mathml(parse(source)))).iter():
         wanted = CHILDREN.get(part.tag.split("}")[1])
         assert wanted in (None, len(part)), part.tag
 
@@ -69,8 +70,8 @@ def test_mathml_has_the_right_number_of_children(name, source):
     ["", "y", "y = ", "y = a +", "y = (a", r"y = \unknown a", "y = a ] b", r"y = a \text{ if } b", "y = a ? b"],
 )
 def test_what_is_not_in_the_language_is_refused_with_the_place(source):
-    with pytest.raises(f.FormulaError):
-        f.parse(source)
+    with pytest.raises(FormulaError):
+        parse(source)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_what_is_not_in_the_language_is_refused_with_the_place(source):
     ],
 )
 def test_values(source, values, expected):
-    np.testing.assert_allclose(np.squeeze(evaluate(f.parse(source).right, values)), np.squeeze(expected))
+    np.testing.assert_allclose(np.squeeze(evaluate(parse(source).right, values)), np.squeeze(expected))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_values(source, values, expected):
 )
 def test_what_has_no_value_by_reading(source):
     with pytest.raises(NotEvaluable):
-        evaluate(f.parse(source).right, {"a": np.ones(2)})
+        evaluate(parse(source).right, {"a": np.ones(2)})
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_what_has_no_value_by_reading(source):
     ],
 )
 def test_names_in_the_place_of_symbols(source, names, expected):
-    assert text(f.parse(source), names, "L") == expected
+    assert text(parse(source), names, "L") == expected
 
 
 HOSTILE = [
@@ -146,7 +147,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_names_stay_text(name):
-    tree = f.parse(r"\bar a = \bar y \odot b^{\mathsf T}")
+    tree = parse(r"\bar a = \bar y \odot b^{\mathsf T}")
     names = {"a": name, "b": name, "y": name}
     markup = math_element(mathml(tree, names, name))
     root = ElementTree.fromstring(markup)
@@ -163,7 +164,7 @@ def test_hostile_names_stay_text(name):
 
 @given(st.text(max_size=80))
 def test_any_name_gives_balanced_latex_and_valid_mathml(name):
-    tree = f.parse(r"y = a / b")
+    tree = parse(r"y = a / b")
     ElementTree.fromstring(math_element(mathml(tree, {"a": name, "y": "t1"})))
     written = latex(tree, {"a": name, "y": "t1"})
     for escaped in (r"\{", r"\}"):
@@ -176,7 +177,7 @@ def test_any_name_gives_balanced_latex_and_valid_mathml(name):
 
 
 def test_substitution_leaves_the_tree_alone():
-    tree = f.parse(r"\bar a = \bar y \odot [a > 0]")
+    tree = parse(r"\bar a = \bar y \odot [a > 0]")
     before = repr(tree)
     assert substitute(tree, {"a": "x"}, "L") != tree
     assert repr(tree) == before

@@ -17,7 +17,7 @@ import tinygrad_lab as torch
 from tinygrad_lab import nn, viz
 from tinygrad_lab.autograd import Function
 from tinygrad_lab.nn import functional as F
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra.evaluate import evaluate
 
 

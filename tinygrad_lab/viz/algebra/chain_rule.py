@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_lab.autograd import Step
 from tinygrad_lab.tensor import Tensor
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra.derivation import derive
 from tinygrad_lab.viz.algebra.equations import Equation, equation, formula_without_values, forward_equation
 from tinygrad_lab.viz.algebra.symbols import Name, Partial

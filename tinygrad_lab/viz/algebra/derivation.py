@@ -14,7 +14,8 @@ import numpy as np
 
 from tinygrad_lab.autograd import Step, Trace
 from tinygrad_lab.tensor import Tensor
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
+from tinygrad_lab.viz.algebra.formula import parse
 from tinygrad_lab.viz.algebra.symbols import Name, substitute
 from tinygrad_lab.viz.algebra.written import Line, Written
 
@@ -257,7 +258,7 @@ class _Derivation:
         values, names = self._scope(number)
         for symbol, (value, name) in more.items():
             values[symbol], names[symbol] = value, name
-        tree = f.parse(source)
+        tree = parse(source)
         shown = substitute(tree, names, "L")
         assert isinstance(shown, f.Formula)
         return Line(shown, remark, tree, values, expected)

@@ -31,7 +31,7 @@ import numpy as np
 
 from tinygrad_lab import graph
 from tinygrad_lab.autograd import Step
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra import typeset
 from tinygrad_lab.viz.algebra.evaluate import NotEvaluable, combine, evaluate, is_matrix, key
 from tinygrad_lab.viz.algebra.meanings import Meaning, formula_of, meaning, operand_letters, rule_of, symbols_of

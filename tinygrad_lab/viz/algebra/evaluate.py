@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 
 __all__ = ["NotEvaluable", "combine", "evaluate", "key"]
 
@@ -98,7 +98,8 @@ def evaluate(
 
     NotEvaluable for an index that `values` does not name, an unknown symbol or function.
 
-    >>> rule = f.parse(r"\bar a = \bar y \odot [a > 0]")
+    >>> from tinygrad_lab.viz.algebra.formula import parse
+    >>> rule = parse(r"\bar a = \bar y \odot [a > 0]")
     >>> evaluate(rule.right, {"a": np.array([-1.0, 2.0]), r"\bar y": np.array([5.0, 5.0])})
     array([0., 5.])
     """

@@ -41,33 +41,9 @@ from tinygrad_lab.viz.algebra.trees import (
     Text,
     Transpose,
     Tree,
-    walk,
 )
 
-__all__ = [
-    "Accent",
-    "Apply",
-    "Big",
-    "Fence",
-    "Formula",
-    "FormulaError",
-    "Frac",
-    "If",
-    "Index",
-    "Number",
-    "Power",
-    "Prefix",
-    "Product",
-    "Relation",
-    "Root",
-    "Symbol",
-    "Terms",
-    "Text",
-    "Transpose",
-    "Tree",
-    "parse",
-    "walk",
-]
+__all__ = ["FUNCTIONS", "FormulaError", "parse"]
 
 
 class FormulaError(ValueError):

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
+from tinygrad_lab.viz.algebra.formula import FormulaError, parse
 from tinygrad_lab.viz.algebra.meanings_by_op import BY_OP
 
 __all__ = ["Meaning", "formula_of", "meaning", "rule_of", "symbols_of"]
@@ -166,8 +167,8 @@ def contraction(values: Mapping[str, Any], k: int | None) -> f.Formula | None:
 
 def _parsed(source: str) -> f.Formula | None:
     try:
-        return f.parse(source) if source else None
-    except f.FormulaError:  # of a user's own op
+        return parse(source) if source else None
+    except FormulaError:  # of a user's own op
         return None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra.evaluate import evaluate, is_matrix, key
 
 __all__ = ["Name", "Partial", "Sign", "number", "shown", "substitute"]

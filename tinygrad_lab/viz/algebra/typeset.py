@@ -11,7 +11,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
+from tinygrad_lab.viz.algebra.formula import FUNCTIONS
 from tinygrad_lab.viz.algebra.symbols import shown, substitute
 from tinygrad_lab.viz.algebra.writer import BIG, FENCE_CHARACTERS, GREEK, SIGNS, Writer
 
@@ -19,7 +20,7 @@ __all__ = ["LATEX_TEXT_ESCAPES", "latex", "math_element", "mathml", "shown", "te
 
 _FUNCTION_NAMES = {"#": "#", "sigma": "σ", "Phi": "Φ", "Phi'": "Φ′", "argmax": "arg max", "argmin": "arg min"}
 _LATEX_FUNCTIONS = {"sigma": r"\sigma", "Phi": r"\Phi", "Phi'": r"\Phi'", "#": r"\#"}
-_LATEX_FUNCTIONS |= {name: rf"\{name}" for name in f.FUNCTIONS if name.islower() and name not in ("sigma", "arg")}
+_LATEX_FUNCTIONS |= {name: rf"\{name}" for name in FUNCTIONS if name.islower() and name not in ("sigma", "arg")}
 _LATEX_FUNCTIONS |= {"argmax": r"\arg\max", "argmin": r"\arg\min"}
 _LATEX_ESCAPES = {
     "\\": r"\backslash ",
@@ -286,7 +287,8 @@ def _ready(tree: f.Tree, names: Mapping[str, Any] | None, loss: str | None) -> f
 def latex(tree: f.Tree, names: Mapping[str, Any] | None = None, loss: str | None = None) -> str:
     r"""The tree as LaTeX (for math mode). names, loss: see `substitute`.
 
-    >>> latex(f.parse(r"\bar A = \bar Y B^{\mathsf T}"), {"A": "h", "B": "fc1.weight", "Y": "z"}, loss="L")
+    >>> from tinygrad_lab.viz.algebra.formula import parse
+    >>> latex(parse(r"\bar A = \bar Y B^{\mathsf T}"), {"A": "h", "B": "fc1.weight", "Y": "z"}, loss="L")
     '\\frac{\\partial L}{\\partial h} = \\frac{\\partial L}{\\partial z} \\cdot \\mathrm{fc1.weight}^{\\mathsf T}'
     """
     return _Latex().of(_ready(tree, names, loss))
@@ -295,7 +297,8 @@ def latex(tree: f.Tree, names: Mapping[str, Any] | None = None, loss: str | None
 def mathml(tree: f.Tree, names: Mapping[str, Any] | None = None, loss: str | None = None) -> str:
     r"""The tree as the content of a `<math>` element: see `math_element`.
 
-    >>> mathml(f.parse(r"y = a / 2").right, {"a": "<b>"})
+    >>> from tinygrad_lab.viz.algebra.formula import parse
+    >>> mathml(parse(r"y = a / 2").right, {"a": "<b>"})
     '<mrow><mi>&lt;b&gt;</mi><mo>/</mo><mn>2</mn></mrow>'
     """
     return _MathML().of(_ready(tree, names, loss))
@@ -310,7 +313,8 @@ def math_element(content: str, block: bool = False) -> str:
 def text(tree: f.Tree, names: Mapping[str, Any] | None = None, loss: str | None = None) -> str:
     r"""The tree as a line of plain text.
 
-    >>> text(f.parse(r"\bar a = \bar y \odot [y > 0]"), {"a": "h", "y": "t3"}, loss="L")
+    >>> from tinygrad_lab.viz.algebra.formula import parse
+    >>> text(parse(r"\bar a = \bar y \odot [y > 0]"), {"a": "h", "y": "t3"}, loss="L")
     '∂L/∂h = ∂L/∂t3 ⊙ [t3 > 0]'
     """
     return _Plain().of(_ready(tree, names, loss))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra.symbols import Name, Partial, Sign
 
 __all__ = ["BIG", "FENCE_CHARACTERS", "SIGNS", "Writer"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_lab.serialization import replace_file
-from tinygrad_lab.viz.algebra import formula as f
+from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra import typeset
 from tinygrad_lab.viz.algebra.symbols import Sign
 
