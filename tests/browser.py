@@ -93,6 +93,15 @@ class Browser:
         events = [json.loads(entry["message"])["message"] for entry in self.post("se/log", {"type": "performance"})]
         return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
+    def fetched(self, page: Path) -> list[str]:
+        """Everything that was fetched since `page` was, itself first; waits until the log, which lags, tells of it."""
+        listed: list[str] = []
+        end = time.monotonic() + 10
+        while page.as_uri() not in listed and time.monotonic() < end:
+            listed += self.requests()
+        listed += self.requests()
+        return listed[listed.index(page.as_uri()) :] if page.as_uri() in listed else listed
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(_call("GET", f"{self.session}/screenshot")))
 

@@ -61,7 +61,7 @@ def test_keys_and_buttons_move_and_zoom(browser, page):
 def test_nothing_is_fetched_and_nothing_runs_that_should_not(browser, page, theme):
     opened(browser, page, theme)
     assert browser.errors() == []
-    assert {url for url in browser.requests() if not url.startswith(("about:", "data:"))} == {page.as_uri()}
+    assert {url for url in browser.fetched(page) if not url.startswith(("about:", "data:"))} == {page.as_uri()}
     assert browser.run("return document.images.length") == 0
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(255, 255, 255)") == (theme == "light")
