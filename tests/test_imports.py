@@ -16,7 +16,7 @@ ROOT = Path(tinygrad_lab.__file__).parent
 # Rooms of the core from the ground up: a file imports from rooms on its own level or below. `ops.declare` comes before
 # the ops, which it does not know; `random` and `creation` before the face.
 LEVELS = [
-    ["absent", "backends", "dtypes", "cuda", "grad_mode", "hooks", "callers"],
+    ["absent", "backends", "dtypes", "cuda", "grad_mode", "hooks", "callers", "memory"],
     ["graph"],
     ["tensor"],
     ["printing"],

@@ -133,7 +133,7 @@ class _Mutations:
 
     def __init__(self) -> None:
         self.latest = 0  # of any buffer: while no node is older than this, nothing needs to be looked up
-        self.log: dict[int, tuple[int, Any]] = {}
+        self.log: dict[int, list[Any]] = {}  # id of the buffer: [number, weak reference to it]
         self.unrecorded: dict[int, tuple[Any, Any]] = {}  # normally empty
 
 
@@ -147,16 +147,22 @@ def _buffer(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def mark_mutated(array: np.ndarray, number: int | None = None) -> None:
-    """Log that `array`'s memory was just changed in place (by the node `number`, if the change was recorded)."""
-    buffer = array if type(array.base) is not np.ndarray else _buffer(array)
-    key = id(buffer)
-    log = mutations.log
+def mark_mutated(*arrays: np.ndarray, number: int | None = None) -> None:
+    """Log that the memory of `arrays` was just changed in place (by the node `number`, if the change was recorded)."""
     mutations.latest = number = number or next(numbers)
-    if key in log:
-        log[key] = (number, log[key][1])
-    else:  # the weak reference drops the entry with its buffer, before the id can be used again
-        log[key] = (number, weakref.ref(buffer, lambda _: log.pop(key, None)))
+    for array in arrays:
+        buffer = array if type(array.base) is not np.ndarray else _buffer(array)
+        entry = mutations.log.get(id(buffer))
+        if entry is None:
+            _log_first(buffer, number)
+        else:
+            entry[0] = number
+
+
+def _log_first(buffer: np.ndarray, number: int) -> None:
+    """Begin an entry. Its weak reference drops it with the buffer, before the id can be used again."""
+    key, log = id(buffer), mutations.log
+    log[key] = [number, weakref.ref(buffer, lambda _: log.pop(key, None))]
 
 
 def mark_unrecorded(array: np.ndarray, shared: bool) -> None:
@@ -385,7 +391,7 @@ def _is_fresh(array: Any, g: Any, saved: Any, op: Any) -> bool:
     Not so for the incoming cotangent itself, a view, a saved value, the user's own cotangent (op is None), or what came
     out of a rule that is not ours.
     """
-    if type(array) is not np.ndarray or array.base is not None or array is g or op is None or op.may_alias:
+    if type(array) is not np.ndarray or type(array.base) is np.ndarray or array is g or op is None or op.may_alias:
         return False
     for value in saved or ():  # by identity: `in` would compare elements; a loop: all() takes longer  # noqa: SIM110
         if value is array:

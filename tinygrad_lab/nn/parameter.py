@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab.creation import empty
+from tinygrad_lab.memory import empty_aligned
 from tinygrad_lab.tensor import Tensor
 
 __all__ = ["Parameter"]
@@ -42,4 +43,6 @@ class Parameter(Tensor):
 
 def empty_parameter(*shape: int, dtype: Any = None, device: Any = None) -> Parameter:
     """A parameter whose values are not set yet: layers fill it in `reset_parameters`."""
-    return Parameter(empty(shape, dtype=dtype, device=device))
+    made = Parameter(empty(shape, dtype=dtype, device=device))
+    made.array = empty_aligned(made.array.shape, made.array.dtype)
+    return made

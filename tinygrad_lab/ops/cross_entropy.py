@@ -31,8 +31,10 @@ def check_labels(name, input, target, weight, ignore_index):
         _refuse(name, input, target, weight, expected, classes)
     if not target.size:
         return False
-    # As unsigned numbers negative labels are huge: one pass finds both kinds of label out of range.
-    out_of_range = np.maximum.reduce(target.view(_UNSIGNED[target.dtype]), axis=None) >= classes
+    # As unsigned numbers negative labels are huge: one pass finds both kinds of label out of range. (argmax takes a
+    # tenth of the time of max.)
+    unsigned = target.view(_UNSIGNED[target.dtype])
+    out_of_range = unsigned.item(unsigned.argmax()) >= classes
     if out_of_range:
         bad = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
         if bad.size:

@@ -98,7 +98,7 @@ def assign(name: str, target: Tensor, result: Tensor, shared: bool = False) -> T
         # Overwritten with something that needs no gradient: still a computed tensor, whose gradient goes nowhere.
         _set_history(target, graph.record(_clone.plan(0), (None,), (None,), target.array))
         number = target.node.number
-    graph.mark_mutated(target.array, number)
+    graph.mark_mutated(target.array, number=number)
     if number is None and target.node is not None:
         _renumber(target)
     return target

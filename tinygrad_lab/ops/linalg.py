@@ -7,12 +7,57 @@ import math
 
 import numpy as np
 
+from tinygrad_lab.memory import empty_aligned
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.samples import Sample, normal
 from tinygrad_lab.ops.shape import expand, permute, reshape, transpose
 from tinygrad_lab.tensor import Tensor
 
 __all__ = ["addmm", "baddbmm", "bmm", "dot", "linear", "matmul", "mm", "mv", "outer", "tensordot"]
+
+
+# From so many elements on, how a product lies in memory counts for more than the time that a line of Python takes.
+LARGE = 2**15
+
+
+def _lies_whole(matrix):
+    """Whether BLAS takes the matrix, and any of its columns, as they lie in memory."""
+    return matrix.flags.c_contiguous or matrix.flags.f_contiguous
+
+
+@op(
+    {
+        "input": lambda g, other: product(g, transpose(other, 0, 1)),
+        "other": lambda g, input: product(transpose(input, 0, 1), g),
+    },
+    formula=r"Y = A B",
+    vjp_formula={"input": r"\bar A = \bar Y B^{\mathsf T}", "other": r"\bar B = A^{\mathsf T} \bar Y"},
+    samples=[Sample(normal(3, 4), normal(4, 2))],
+    faces="",
+)
+def product(input, other):
+    """The product of two matrices that are known to fit and to have one dtype.
+
+    A wide and shallow one is made in pieces, each of some of the columns. With two threads OpenBLAS halves the shorter
+    side of the result, or the rows of a square one. Cut so that this is always the rows, the threads share neither the
+    memory that they write nor what they have packed: on a machine whose cores have caches of their own that takes 0.2
+    to 0.9 of the time, on others 0.5 to 1.05, with one thread 0.9 to 1.06.
+    """
+    rows, columns = len(input), other.shape[1]
+    if rows * columns < LARGE:
+        return input.dot(other)  # takes half a microsecond less than @
+    y = empty_aligned((rows, columns), input.dtype)
+    pieces = max(columns // rows + 1, 2)
+    wide = rows >= 256 and columns >= min(rows, 512) and pieces <= 4
+    if not (wide and 2 * len(other) <= rows and _lies_whole(input) and _lies_whole(other)):
+        return np.dot(input, other, out=y)
+    width = -(-columns // (16 * pieces)) * 16  # 16 float32 fill a cache line and a register
+    for start in range(0, columns, width):
+        np.matmul(input, other[:, start : start + width], out=y[:, start : start + width])
+    return y
+
+
+multiply = product.__wrapped__  # type: ignore[attr-defined]  # on arrays, which rules and ops below have
 
 
 def _swap(x):
@@ -83,7 +128,7 @@ def matmul(input, other):
             f"matmul: expected both operands to have the same dtype, but got {input.dtype} and {other.dtype}: "
             f"convert one (.float(), .double(), .to(other.dtype))"
         )
-    return np.matmul(input, other)
+    return multiply(input, other) if input.ndim == other.ndim == 2 else np.matmul(input, other)
 
 
 Tensor.__matmul__ = matmul
@@ -107,21 +152,6 @@ def counting(size):
 
 
 @op(
-    {
-        "input": lambda g, other: product(g, transpose(other, 0, 1)),
-        "other": lambda g, input: product(transpose(input, 0, 1), g),
-    },
-    formula=r"Y = A B",
-    vjp_formula={"input": r"\bar A = \bar Y B^{\mathsf T}", "other": r"\bar B = A^{\mathsf T} \bar Y"},
-    samples=[Sample(normal(3, 4), normal(4, 2))],
-    faces="",
-)
-def product(input, other):
-    """The product of two matrices that are known to fit: ndarray.dot takes half a microsecond less than @."""
-    return input.dot(other)
-
-
-@op(
     {"input": lambda g, input_shape: expand(g, input_shape)},
     formula=r"y = \textstyle\sum_{\text{rows}} a",
     vjp_formula={"input": r"\bar a = \mathrm{expand}(\bar y)"},
@@ -141,7 +171,7 @@ def _rows(x):
 @op(
     {
         "input": lambda g, weight: product(g, weight) if len(g.shape) == 2 else g @ weight,
-        "weight": lambda g, input: product(_rows(g).mT, _rows(input)),
+        "weight": lambda g, input: product(g.mT, input) if len(g.shape) == 2 else product(_rows(g).mT, _rows(input)),
         "bias": lambda g: sum_rows(_rows(g)),
     },
     formula=r"Y = X W^{\mathsf T} + b",
@@ -178,11 +208,13 @@ def linear(input, weight, bias=None):
         raise RuntimeError(
             f"linear: input is {input.dtype} but weight is {weight.dtype}: convert one (x.float(), model.double())"
         )
-    if weight.size > 2**15 and len(shape) == 2 and shape[0] < wanted[0]:
+    if weight.size < LARGE or len(shape) != 2:
+        y = input.dot(weight.T)
+    elif shape[0] < wanted[0]:
         # BLAS multiplies a wide weight a fifth faster from the left, which pays for turning the result around.
         y = np.ascontiguousarray(weight.dot(input.T).T)
     else:
-        y = input.dot(weight.T)
+        y = multiply(input, weight.T)
     if bias is not None:
         y += bias  # into the product's own memory: one pass and one allocation less
     return y

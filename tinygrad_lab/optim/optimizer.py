@@ -21,6 +21,7 @@ import numpy as np
 from tinygrad_lab.dtypes import float64, get_default_dtype
 from tinygrad_lab.grad_mode import enable_grad
 from tinygrad_lab.graph import mark_mutated
+from tinygrad_lab.memory import empty_aligned
 from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["Optimizer"]
@@ -112,18 +113,22 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._opt_called = True
-        for group in self.param_groups:
-            dtype = None
-            for param in group["params"]:
-                grad = param._grad  # parameters are leaves: the slot itself, without the property's checks
-                if grad is None:
-                    continue
-                p = param.array
-                if p.dtype is not dtype:
-                    dtype = p.dtype
-                    update = self._current_rule(group, dtype)
-                update(param, p, grad.array)
-                mark_mutated(p)
+        changed = []
+        try:
+            for group in self.param_groups:
+                dtype = None
+                for param in group["params"]:
+                    grad = param._grad  # parameters are leaves: the slot itself, without the property's checks
+                    if grad is None:
+                        continue
+                    p = param.array
+                    if p.dtype is not dtype:
+                        dtype = p.dtype
+                        update = self._current_rule(group, dtype)
+                    changed.append(p)
+                    update(param, p, grad.array)
+        finally:
+            mark_mutated(*changed)
         return loss
 
     def _current_rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
@@ -291,7 +296,7 @@ def _blocks(
     flat = [array.reshape(-1) for array in arrays]  # copies a gradient whose layout is not the parameter's
     scratch = kept.get(p.dtype)
     if scratch is None:
-        scratch = kept[p.dtype] = [_aligned(BLOCK, p.dtype), _aligned(BLOCK, p.dtype)]
+        scratch = kept[p.dtype] = [empty_aligned((BLOCK,), p.dtype), empty_aligned((BLOCK,), p.dtype)]
     if p.size <= BLOCK:
         return ((*flat, scratch[0][: p.size], scratch[1][: p.size]),)
     return [
@@ -310,9 +315,9 @@ def constant(value: Any, dtype: np.dtype[Any]) -> np.ndarray:
 
 def zeros_like(p: np.ndarray) -> Tensor:
     """A state tensor for the parameter array `p`: its shape, dtype and memory layout."""
-    if p.size <= SMALL or not p.flags.c_contiguous:
+    if not p.flags.c_contiguous:
         return wrap(np.zeros_like(p))
-    state = _aligned(p.size, p.dtype).reshape(p.shape)
+    state = empty_aligned(p.shape, p.dtype)
     state.fill(0)
     return wrap(state)
 
@@ -355,13 +360,6 @@ def check_betas(betas: Any) -> None:
         raise ValueError(f"betas must be a pair of numbers such as (0.9, 0.999), got {betas!r}")
     for index, beta in enumerate(betas):
         check(f"betas[{index}]", beta, f"beta parameter at index {index}", below=1.0)
-
-
-def _aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """An uninitialised array that starts a cache line; NumPy's own start 16 bytes later, so stores cross lines."""
-    memory = np.empty(size * dtype.itemsize + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 def _refuse_unordered(params: Any) -> None:
