@@ -399,6 +399,34 @@ def test_logit_weights_equal_torch(weighted, positive):
     with_torch(call(lab, F), call(torch, torch.nn.functional), [RNG.standard_normal((3, 4)), RNG.uniform(0, 1, (3, 4))])
 
 
+@pytest.mark.parametrize("dtype", [lab.uint8, lab.int32, lab.int64], ids=str)
+@pytest.mark.parametrize("ignored", [-100, -1, 1, 5, 255])
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+def test_ignored_positions_do_not_count_whatever_their_label(loss, ignored, dtype):
+    """5 classes, 300 positions: the label may be none of the classes, and the dtype too narrow to count positions."""
+    if ignored < 0 and dtype is lab.uint8:
+        pytest.skip("uint8 has no negative labels")
+    generator = np.random.default_rng(3)
+    scores = np.log(generator.random((300, 5)) + 0.1)
+    labels = np.where(np.arange(300) % 7 == 0, ignored, generator.integers(5, size=300))
+    kept = labels != ignored
+    for weight in (None, lab.tensor(generator.random(5))):
+        x = lab.tensor(scores, requires_grad=True)
+        value = loss(x, lab.tensor(labels, dtype=dtype), weight, ignore_index=ignored)
+        (slope,) = lab.autograd.grad(value, x, create_graph=True)
+        own = lab.tensor(scores[kept], requires_grad=True)
+        expected = loss(own, lab.tensor(labels[kept]), weight)
+        (own_slope,) = lab.autograd.grad(expected, own, create_graph=True)
+        np.testing.assert_allclose(value.item(), expected.item(), rtol=1e-13)
+        np.testing.assert_allclose(slope.numpy(force=True)[kept], own_slope.numpy(force=True), rtol=1e-12, atol=1e-18)
+        assert not slope.numpy(force=True)[~kept].any()
+        if loss is F.cross_entropy:
+            (second,) = lab.autograd.grad((slope**2).sum(), x)
+            (own_second,) = lab.autograd.grad((own_slope**2).sum(), own)
+            np.testing.assert_allclose(second.numpy()[kept], own_second.numpy(), rtol=1e-9, atol=1e-18)
+            assert not second.numpy()[~kept].any()
+
+
 def test_losses_at_their_edges_equal_torch():
     """Certain misses, logits of +-1000, zero vectors."""
     torch = pytest.importorskip("torch")

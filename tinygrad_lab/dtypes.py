@@ -6,6 +6,7 @@ set the default floating dtype, and promote two operands as PyTorch does. It kno
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,17 @@ def result_type(*operands: Any) -> dtype:
 def to_floating(array: Any) -> Any:
     """`array` itself if it is floating, else converted to the default dtype (PyTorch's rule for exp of ints)."""
     return array if array.dtype.kind == "f" else array.astype(_default.numpy)
+
+
+@functools.lru_cache(256)
+def constant(value: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """A number as a 0-d array, read-only: it keeps float32 arrays float32, and ufuncs take it at no cost.
+
+    (They take longer to convert a Python number than to add a thousand elements.)
+    """
+    made = np.array(value, dtype)
+    made.flags.writeable = False
+    return made
 
 
 def finfo(type: Any = None) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_lab.dtypes import constant
 from tinygrad_lab.ops.arithmetic import where
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.linalg import counting, ones
@@ -19,6 +20,7 @@ from tinygrad_lab.tensor import Tensor
 __all__ = ["cross_entropy", "nll_loss"]
 
 _UNSIGNED = {np.dtype(f"{sign}{size}"): np.dtype(f"u{size}") for sign in "iu" for size in (1, 2, 4, 8)}
+_INT64 = np.dtype("int64")
 
 
 def check_labels(name, input, target, weight, ignore_index):
@@ -83,6 +85,11 @@ def _class_axis(shape):
     return 1 if len(shape) > 1 else 0
 
 
+def _in_range(target, classes):
+    """Class labels in [0, classes): 0 for labels outside, which are those to be ignored (-100, or 255 in images)."""
+    return np.where((target >= 0) & (target < classes), target, 0)
+
+
 def _shares(dtype, target, weight, ignore_index, reduction):
     """How much each position's loss counts in the result: a number, or an array of the target's shape.
 
@@ -133,10 +140,10 @@ def _total(losses, share, reduction, shape):
     faces="",
 )
 def minus_one_hot(probabilities, target):
-    """p - onehot(target): p (N, C, d1, ...), labels (N, d1, ...); a label below 0 (ignored) subtracts from class 0."""
+    """p - onehot(target): p (N, C, d1, ...), labels (N, d1, ...); one out of range (ignored) subtracts from class 0."""
     difference = probabilities.copy(order="K")
     axis = _class_axis(probabilities.shape)
-    at = np.expand_dims(np.maximum(target, 0), axis)
+    at = np.expand_dims(_in_range(target, probabilities.shape[axis]), axis)
     np.put_along_axis(difference, at, np.take_along_axis(difference, at, axis) - 1, axis)
     return difference
 
@@ -200,10 +207,11 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
     elements = z.reshape(-1)  # a view, in which a label is one index
     if ignores or weight is not None or not positions:
         share = _shares(input.dtype, target, weight, ignore_index, reduction)
-        at = np.maximum(target, 0).reshape(-1) * positions + counting(positions)
+        labels = _in_range(target, classes)
     else:
         share = 1.0 / positions if reduction == "mean" else 1.0
-        at = target.reshape(-1) * positions + counting(positions)
+        labels = target
+    at = labels.reshape(-1) * constant(positions, _INT64) + counting(positions)
     z -= np.maximum.reduce(z, axis=0, initial=-np.inf)
     picked = elements[at]
     np.exp(z, out=z)
@@ -215,9 +223,9 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
         elements[at] -= 1
         z *= share.reshape(-1)
     else:
-        total *= z.dtype.type(1 / share)
+        total *= constant(1 / share, z.dtype)
         z /= total
-        elements[at] -= np.array(share, z.dtype)
+        elements[at] -= constant(share, z.dtype)
     return value, _from_class_rows(z, input.shape)
 
 
@@ -262,7 +270,8 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     check_labels("nll_loss", input, target, weight, ignore_index)
     share = _shares(input.dtype, target, weight, ignore_index, reduction)
     axis = _class_axis(input.shape)
-    losses = -np.take_along_axis(input, np.expand_dims(np.maximum(target, 0), axis), axis).reshape(-1)
+    at = np.expand_dims(_in_range(target, input.shape[axis]), axis)
+    losses = -np.take_along_axis(input, at, axis).reshape(-1)
     return _total(losses, share, reduction, target.shape), share
 
 
@@ -277,7 +286,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
 def at_labels(input, target):
     """`input` (N, C, d1, ...) at each position's label, 0 elsewhere: its own adjoint."""
     axis = _class_axis(input.shape)
-    at = np.expand_dims(np.maximum(target, 0), axis)
+    at = np.expand_dims(_in_range(target, input.shape[axis]), axis)
     kept = np.zeros(input.shape, input.dtype)
     np.put_along_axis(kept, at, np.take_along_axis(input, at, axis), axis)
     return kept

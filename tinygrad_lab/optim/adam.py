@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lab.dtypes import constant
 from tinygrad_lab.optim.optimizer import (
     Optimizer,
     Update,
     advance,
     check,
     check_betas,
-    constant,
     counter,
     penalized,
     zeros_like,

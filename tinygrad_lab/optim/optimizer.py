@@ -305,14 +305,6 @@ def _blocks(
     ]
 
 
-@functools.lru_cache(256)
-def constant(value: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """A number as a 0-d array, read-only: it keeps float32 arrays float32, and ufuncs take it at no cost."""
-    made = np.array(value, dtype)
-    made.flags.writeable = False
-    return made
-
-
 def zeros_like(p: np.ndarray) -> Tensor:
     """A state tensor for the parameter array `p`: its shape, dtype and memory layout."""
     if not p.flags.c_contiguous:

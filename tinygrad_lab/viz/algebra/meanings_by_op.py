@@ -60,7 +60,8 @@ def _labels(made: Any, values: Mapping[str, Any]) -> None:
     scores = values.get("input")
     scores = np.asarray(values["probabilities"] if scores is None else scores)
     target, axis = np.asarray(values["target"]), _class_axis(scores.shape)
-    at = np.expand_dims(np.maximum(target, 0), axis)
+    in_range = (target >= 0) & (target < scores.shape[axis])  # all but labels that are ignored
+    at = np.expand_dims(np.where(in_range, target, 0), axis)
 
     def onehot(t: Any) -> np.ndarray:
         made = np.zeros(scores.shape, scores.dtype)
