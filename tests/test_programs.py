@@ -305,6 +305,32 @@ def causal_attention(torch, rng):
     return q.grad, k.grad, v.grad
 
 
+def advantages(torch, rng):
+    """Generalised advantage estimation: each step assigns a tensor of shape (1,) to one element."""
+    rewards, values, after = (torch.tensor(rng.normal(size=size)) for size in (5, 5, 1))
+    result, last = torch.zeros_like(rewards), 0
+    for t in reversed(range(5)):
+        delta = rewards[t] + 0.9 * after - values[t]
+        result[t] = last = delta + 0.8 * last
+        after = values[t]
+    return result
+
+
+def values_with_leading_ones_are_assigned(torch, rng):
+    results = []
+    for shape in ((1,), (1, 1), (1, 3), (1, 1, 3)):
+        for index in (0, (0, 1), slice(0, 2), torch.tensor([0, 1]), torch.tensor([[True, True, True], [False] * 3])):
+            if isinstance(index, tuple) and shape[-1] == 3:
+                continue
+            for recorded in (True, False):
+                x, value = torch.zeros(2, 3), leaf(torch, rng.normal(size=shape))
+                x[index] = value if recorded else value.detach()
+                if recorded:
+                    (x**2).sum().backward()
+                results.append((x, value.grad))
+    return results
+
+
 PROGRAMS = [
     function
     for function in list(globals().values())

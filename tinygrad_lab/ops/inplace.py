@@ -198,6 +198,10 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     return assign("bernoulli_", self, wrap(np.asarray(heads, self.array.dtype)))
 
 
+def _leading_ones(shape: tuple[int, ...]) -> int:
+    return next((dim for dim, size in enumerate(shape) if size != 1), len(shape))
+
+
 def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     _check_writable("setitem", self)
     others = _others(self)
@@ -208,9 +212,12 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     recording = grad_mode.grad_enabled() and (self._requires_grad or source._requires_grad)
     if not recording:
         part, rest = located(array, index)
+        values = source.array
+        if values.ndim and len(values) == 1:  # NumPy does without leading ones too, but not for a number or a mask
+            values = values.reshape(values.shape[_leading_ones(values.shape) :])
         try:
-            part[rest] = source.array.astype(array.dtype, copy=False)
-        except ValueError as error:
+            part[rest] = values.astype(array.dtype, copy=False)
+        except (ValueError, TypeError) as error:  # TypeError: more than one dimension for a mask
             raise RuntimeError(
                 f"setitem: a value of shape {source.shape} does not fit into x[index] of shape {part[rest].shape}, x "
                 f"of shape {array.shape}: {error}"
@@ -234,6 +241,8 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
         graph.mark_recorded(array)
     if source.array.dtype is not array.dtype:
         source = to_dtype(source, array.dtype)
+    if 0 < source.ndim - part.ndim <= (ones := _leading_ones(source.shape)):
+        source = source.reshape(source.shape[ones:])
     assign("setitem", self, setitem(history, index, source), others > augmented)  # x[i] itself is one
 
 
