@@ -85,6 +85,8 @@ class Adam(Optimizer):
     def _validate(self, options: dict[str, Any]) -> None:
         _check_common(options)
 
+    elementwise = True
+
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, amsgrad = self._blocks, self.state, group["maximize"], group["amsgrad"]
         lr, eps, (beta1, beta2) = group["lr"], group["eps"], group["betas"]
@@ -184,6 +186,8 @@ class Adamax(Optimizer):
     def _validate(self, options: dict[str, Any]) -> None:
         _check_common(options)
 
+    elementwise = True
+
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, (beta1, beta2) = self._blocks, self.state, group["maximize"], group["betas"]
         keep_m, add_g, keep_u, eps = (constant(c, dtype) for c in (beta1, 1 - beta1, beta2, group["eps"]))
@@ -252,6 +256,8 @@ class NAdam(Optimizer):
     def _validate(self, options: dict[str, Any]) -> None:
         _check_common(options)
         check("momentum_decay", options["momentum_decay"], "momentum_decay value")
+
+    elementwise = True
 
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, momentum_decay = self._blocks, self.state, group["maximize"], group["momentum_decay"]

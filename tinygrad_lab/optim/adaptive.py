@@ -62,6 +62,8 @@ class RMSprop(Optimizer):
         check("momentum", options["momentum"], "momentum value")
         check("alpha", options["alpha"], "alpha value")
 
+    elementwise = True
+
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, centered = self._blocks, self.state, group["maximize"], group["centered"]
         lr, eps, alpha = (constant(group[name], dtype) for name in ("lr", "eps", "alpha"))
@@ -149,6 +151,8 @@ class Adagrad(Optimizer):
         for name in ("lr_decay", "initial_accumulator_value"):
             check(name, options[name], f"{name} value")
 
+    elementwise = True
+
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize, lr_decay = self._blocks, self.state, group["maximize"], group["lr_decay"]
         eps = constant(group["eps"], dtype)
@@ -203,6 +207,8 @@ class Adadelta(Optimizer):
     def _validate(self, options: dict[str, Any]) -> None:
         _check_common(options)
         check("rho", options["rho"], "rho value", up_to=1.0)
+
+    elementwise = True
 
     def _rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         blocks, states, maximize = self._blocks, self.state, group["maximize"]

@@ -22,6 +22,7 @@ from tinygrad_lab.dtypes import float64, get_default_dtype
 from tinygrad_lab.grad_mode import enable_grad
 from tinygrad_lab.graph import mark_mutated
 from tinygrad_lab.memory import empty_aligned
+from tinygrad_lab.optim.bundle import COUNTS, Bundle, Member
 from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["Optimizer"]
@@ -33,9 +34,6 @@ __all__ = ["Optimizer"]
 BLOCK = 262144
 # Up to this many elements, memory for an intermediate result costs less than looking up a scratch array.
 SMALL = 8192
-
-# Scalars kept per parameter: they keep their own dtype when state is loaded, so that counting resumes to the bit.
-SCALARS = ("step", "mu_product")
 
 Update = Callable[[Tensor, np.ndarray, np.ndarray], None]
 """What `_rule` returns: `update(param, values, grad)`."""
@@ -75,6 +73,9 @@ class Optimizer:
         self._opt_called = False  # schedulers warn if they are stepped before the optimizer
         self._blocks = functools.partial(_blocks, {})
         self._rules: dict[Any, tuple[dict[str, Any], Update]] = {}
+        self._bundles: dict[int, tuple[Bundle, Optimizer]] = {}
+        owner = next(cls for cls in type(self).__mro__ if "_rule" in vars(cls))
+        self._joins = vars(owner).get("elementwise", False)
         self._validate(defaults)
         groups = list(params)
         if not groups:
@@ -88,6 +89,9 @@ class Optimizer:
             self.add_param_group(group)
 
     # What an optimizer defines
+
+    elementwise = False
+    """True beside a `_rule` of many NumPy calls that treats each element alone: small parameters then share them."""
 
     def _validate(self, options: dict[str, Any]) -> None:
         """Raise ValueError or TypeError if an option is illegal; called with the defaults and with every group."""
@@ -116,20 +120,38 @@ class Optimizer:
         changed = []
         try:
             for group in self.param_groups:
-                dtype = None
+                dtype, small = None, []
                 for param in group["params"]:
                     grad = param._grad  # parameters are leaves: the slot itself, without the property's checks
                     if grad is None:
                         continue
                     p = param.array
+                    changed.append(p)
+                    if self._joins and p.size <= SMALL:
+                        small.append((param, p, grad.array, self.state[param]))
+                        continue
                     if p.dtype is not dtype:
                         dtype = p.dtype
                         update = self._current_rule(group, dtype)
-                    changed.append(p)
                     update(param, p, grad.array)
+                if small:
+                    self._update_small(group, small)
         finally:
             mark_mutated(*changed)
         return loss
+
+    def _update_small(self, group: dict[str, Any], members: list[Member]) -> None:
+        """Update small parameters of one group: together, where that changes no result."""
+        bundle, joined = self._bundles.get(id(group), (None, self))
+        if bundle is None or not bundle.fits(members):
+            if not Bundle.possible(members):
+                for param, values, grad, _ in members:
+                    self._current_rule(group, values.dtype)(param, values, grad)
+                return
+            bundle, joined = Bundle(members), copy.copy(self)  # the same rule, on state of its own
+            joined.state = defaultdict(dict, {bundle: bundle.state})
+            self._bundles[id(group)] = bundle, joined
+        bundle.update(members, joined._current_rule(group, bundle.values.dtype))
 
     def _current_rule(self, group: dict[str, Any], dtype: np.dtype[Any]) -> Update:
         """`_rule` for the group's options as they are now."""
@@ -141,7 +163,7 @@ class Optimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: rules are functions over this very optimizer's state."""
-        return {**vars(self), "_rules": {}}
+        return {**vars(self), "_rules": {}, "_bundles": {}}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or with `set_to_none=False` fill them with zeros."""
@@ -263,7 +285,7 @@ class Optimizer:
             for group, own in zip(saved, self.param_groups, strict=True)
         ]
         self.state = state
-        self._rules = {}
+        self._rules, self._bundles = {}, {}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -364,11 +386,11 @@ def _refuse_unordered(params: Any) -> None:
 
 def _fitted(p: np.ndarray, value: Any, name: str, key: Any) -> Any:
     """A copy of one loaded state value, with the dtype and memory layout of its parameter."""
-    if name in SCALARS and isinstance(value, Real):  # as PyTorch wrote them before 1.12
+    if name in COUNTS and isinstance(value, Real):  # as PyTorch wrote them before 1.12
         return counter(float(value))
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
-    if name in SCALARS:
+    if name in COUNTS:
         return wrap(value.array.copy())
     if value.shape != p.shape:
         raise ValueError(
