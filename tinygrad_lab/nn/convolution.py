@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tinygrad_lab.nn import functional as F
@@ -26,8 +26,8 @@ __all__ = [
 
 
 def _tuple(value: Any, length: int) -> tuple[int, ...]:
-    """One int for every dimension, or one per dimension."""
-    return (value,) * length if isinstance(value, int) else tuple(value)
+    """One integer, also NumPy's, for every dimension, or one per dimension."""
+    return tuple(value) if isinstance(value, Iterable) else (value,) * length
 
 
 class _Conv(Module):

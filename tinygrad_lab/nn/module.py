@@ -4,9 +4,9 @@ What this file lets you do: compose a model of parameters, buffers and other mod
 call it, switch between training and evaluation, convert, save, load and print it (walking through it is in `tree`,
 hooks are in `hooked`). It knows Tensor and the graph's observers; no op and no layer.
 
-A registered value is kept in two places that one writer (`_hold`) keeps equal: in the dict of its kind (`_parameters`,
-`_buffers`, `_modules`), which says what there is and in which order, and as an ordinary attribute, because an attribute
-that Python finds by itself is read ten times faster than one that `__getattr__` has to look up.
+A registered value is kept in two places: in the dict of its kind (`_parameters`, `_buffers`, `_modules`), which says
+what there is and in which order, and as an ordinary attribute, because an attribute that Python finds by itself is read
+ten times faster than one that `__getattr__` has to look up. Those dicts (`registered`) keep the two equal.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tinygrad_lab.graph import mark_mutated, numbers, observers
 from tinygrad_lab.nn.hooked import Hooked
 from tinygrad_lab.nn.loading import IncompatibleKeys, load_state
 from tinygrad_lab.nn.parameter import Parameter
+from tinygrad_lab.nn.registered import Registered
 from tinygrad_lab.nn.tree import Tree
 from tinygrad_lab.nn.whereabouts import add_layer_note
 from tinygrad_lab.ops.convert import check_device
@@ -52,9 +53,9 @@ class Module(Hooked, Tree):
 
     def __init__(self) -> None:
         self.training = True
-        self._parameters: dict[str, Parameter | None] = {}
-        self._buffers: dict[str, Tensor | None] = {}
-        self._modules: dict[str, Module | None] = {}
+        self._parameters: dict[str, Parameter | None] = Registered(self, {})
+        self._buffers: dict[str, Tensor | None] = Registered(self, {})
+        self._modules: dict[str, Module | None] = Registered(self, {})
         self._transient: set[str] = set()  # buffers that are no part of the state_dict
         self._hooks: dict[int, tuple[str, bool, Callable[..., Any]]] = {}
 
@@ -135,10 +136,10 @@ class Module(Hooked, Tree):
         """Make `value` the registered value `name` of this kind, and of no other kind."""
         own = self.__dict__
         for other in _KINDS:
-            if other != kind:
-                own[other].pop(name, None)
+            if other != kind and name in own[other]:
+                del own[other][name]
         own["_transient"].discard(name)
-        own[kind][name] = own[name] = value
+        own[kind][name] = value
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
@@ -158,14 +159,16 @@ class Module(Hooked, Tree):
                     raise TypeError(
                         f"cannot assign '{type(value).__name__}' as {called} '{name}' ({expected} or None expected)"
                     )
-                own[kind][name] = own[name] = value
+                own[kind][name] = value
                 return
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        for kind in _KINDS:
-            self.__dict__.get(kind, {}).pop(name, None)
         self.__dict__.get("_transient", set()).discard(name)
+        for kind in _KINDS:
+            if name in self.__dict__.get(kind, ()):
+                del self.__dict__[kind][name]
+                return
         object.__delattr__(self, name)
 
     def __getattr__(self, name: str) -> Any:  # only reached when there is no such attribute
@@ -177,7 +180,9 @@ class Module(Hooked, Tree):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Of a copy or a pickle. A shallow copy shares its values with the original, but not the list of them."""
         self.__dict__.update(state)
-        for name in (*_KINDS, "_transient", "_hooks"):
+        for name in _KINDS:
+            self.__dict__[name] = Registered(self, state[name])
+        for name in ("_transient", "_hooks"):
             self.__dict__[name] = state[name].copy()
 
     def _check_name(self, kind: str, name: Any) -> None:
@@ -228,8 +233,9 @@ class Module(Hooked, Tree):
         """Switch this module and all below to training (dropout on, batch statistics) or evaluation. Returns self."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for module in self.children():
+            module.train(mode)  # not only the flag: a child may keep a part of itself in evaluation
         return self
 
     def eval(self) -> Self:
@@ -270,6 +276,8 @@ class Module(Hooked, Tree):
         if chosen.kind != "f":
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={chosen}")
         for parameter in self.parameters():
+            if not parameter.is_floating_point():
+                continue
             parameter.array = parameter.array.astype(chosen, copy=False)
             if parameter._grad is not None:
                 parameter._grad = wrap(parameter._grad.array.astype(chosen, copy=False))

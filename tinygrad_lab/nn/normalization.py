@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_lab.creation import ones, zeros
@@ -164,7 +165,8 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        several = isinstance(normalized_shape, Iterable)
+        self.normalized_shape = tuple(normalized_shape) if several else (normalized_shape,)
         self.eps, self.elementwise_affine = eps, elementwise_affine
 
         def parameter(wanted: bool) -> Any:

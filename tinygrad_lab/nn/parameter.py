@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_lab.creation import empty
 from tinygrad_lab.memory import empty_aligned
-from tinygrad_lab.tensor import Tensor
+from tinygrad_lab.tensor import Tensor, wrap
 
 __all__ = ["Parameter"]
 
@@ -39,6 +39,11 @@ class Parameter(Tensor):
         self.node = self._grad = self._watch = None
         self._requires_grad = False
         self.requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        """Without the gradient, as in PyTorch, unlike a Tensor's: a copied model's first backward adds to none."""
+        copied = memo[id(self)] = type(self)(wrap(self.array.copy()), self._requires_grad)
+        return copied
 
 
 def empty_parameter(*shape: int, dtype: Any = None, device: Any = None) -> Parameter:
