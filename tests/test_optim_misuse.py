@@ -220,8 +220,8 @@ def test_the_class_is_pytorchs(case, monkeypatch):
 @pytest.mark.parametrize(
     ("build", "text"),
     [  # PyTorch fails later, with a division by zero
-        (lambda: lr_scheduler.StepLR(sgd(), 0), "Expected positive integer step_size, but got 0"),
-        (lambda: lr_scheduler.CosineAnnealingLR(sgd(), 0), "Expected positive integer T_max, but got 0"),
+        (lambda: lr_scheduler.StepLR(sgd(), 0), "Expected positive number step_size, but got 0"),
+        (lambda: lr_scheduler.CosineAnnealingLR(sgd(), 0), "Expected positive number T_max, but got 0"),
     ],
 )
 def test_periods_must_be_positive(build, text):

@@ -263,3 +263,49 @@ def test_warns_when_stepped_before_the_optimizer():
         optimizer.step()
         schedule.step()
         schedule.step()
+
+
+# Groups that come later, and numbers that are no int
+
+
+@pytest.mark.filterwarnings("ignore:Detected call")
+def test_plateau_reduces_groups_that_were_added_later():
+    optimizer = optim.SGD([Tensor(1)], lr=1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5, min_lr=0.3)
+    optimizer.add_param_group({"params": [Tensor(1)], "lr": 4.0})
+    for _ in range(3):
+        scheduler.step(1.0)
+    assert scheduler.get_last_lr() == [0.3, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore:Detected call")
+def test_groups_that_a_schedule_does_not_know_are_named():
+    optimizer = optim.SGD([Tensor(1)], lr=1.0)
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+    restarts = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 2)
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=[0.1])
+    plateau.step(1.0)
+    optimizer.add_param_group({"params": [Tensor(1)]})
+    for step in (schedule.step, restarts.step):
+        with pytest.raises(ValueError, match="made for 1 parameter groups, and the optimizer now has 2"):
+            step()
+    with pytest.raises(RuntimeError, match=r"min_lr was given for 1 parameter groups.*now has 2"):
+        plateau.step(1.0)
+    plateau.min_lrs.append(0.0)
+    plateau.step(1.0)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call")
+@pytest.mark.parametrize("period", [np.int64(4), 4.0, 2.5])
+def test_periods_may_be_any_positive_number(period):
+    cosine = optim.SGD([Tensor(1)], lr=1.0)
+    annealing = lr_scheduler.CosineAnnealingLR(cosine, period, eta_min=0.2)
+    steps = optim.SGD([Tensor(1)], lr=1.0)
+    stepped = lr_scheduler.StepLR(steps, period, gamma=0.5)
+    for epoch in range(1, 12):
+        annealing.step()
+        stepped.step()
+        closed = 0.2 + 0.8 * (1 + np.cos(np.pi * epoch / period)) / 2
+        np.testing.assert_allclose(annealing.get_last_lr(), [closed], rtol=1e-12)
+        if period == 4:
+            assert stepped.get_last_lr() == [0.5 ** (epoch // 4)]

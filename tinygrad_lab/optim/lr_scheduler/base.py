@@ -6,7 +6,8 @@ What this file lets you do: write a schedule by giving `_factor` or `get_lr`. It
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 from tinygrad_lab.optim.optimizer import Optimizer
@@ -68,6 +69,16 @@ class LRScheduler:
         """Take over what `state_dict()` of a schedule made with the same arguments returned."""
         self.__dict__.update(state_dict)
 
+    def _with_bases(self) -> Iterator[tuple[float, dict[str, Any]]]:
+        """(base rate, group) of each group. ValueError if groups were added to the optimizer since this was made."""
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.base_lrs):
+            raise ValueError(
+                f"{type(self).__name__} was made for {len(self.base_lrs)} parameter groups, and the optimizer now has "
+                f"{len(groups)}: make the scheduler after the last add_param_group"
+            )
+        return zip(self.base_lrs, groups, strict=True)
+
     def _factor(self) -> float:
         """What to multiply the current rates by on arriving at `last_epoch`."""
         raise NotImplementedError(f"{type(self).__name__} must define get_lr")
@@ -107,6 +118,13 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     if len(value) != groups:
         raise ValueError(f"{name} must have one value per parameter group: got {len(value)} values for {groups} groups")
     return list(value)
+
+
+def positive_number(name: str, value: Any) -> Any:
+    """A number of epochs that need not be an int: NumPy's integers and fractions count as well as Python's."""
+    if not isinstance(value, Real) or value <= 0:
+        raise ValueError(f"Expected positive number {name}, but got {value}")
+    return value
 
 
 def positive(name: str, value: int) -> int:

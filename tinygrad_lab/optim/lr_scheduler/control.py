@@ -122,6 +122,7 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"threshold mode {threshold_mode} is unknown! It must be 'rel' or 'abs'")
         self.optimizer = checked(optimizer)
         self.min_lrs = per_group("min_lr", optimizer, min_lr)
+        self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
         self.mode = mode
         self.factor = factor
         self.patience = patience
@@ -149,6 +150,13 @@ class ReduceLROnPlateau(LRScheduler):
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
             rates = [group["lr"] for group in self.optimizer.param_groups]
+            if len(rates) > len(self.min_lrs):  # groups were added
+                if self.default_min_lr is None:
+                    raise RuntimeError(
+                        f"min_lr was given for {len(self.min_lrs)} parameter groups, and the optimizer now has "
+                        f"{len(rates)}: append to the scheduler's min_lrs, or give one min_lr for all"
+                    )
+                self.min_lrs = [self.default_min_lr] * len(rates)
             lower = [max(lr * self.factor, least) for lr, least in zip(rates, self.min_lrs, strict=True)]
             self._apply([new if lr - new > self.eps else lr for lr, new in zip(rates, lower, strict=True)])
             self.cooldown_counter = self.cooldown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tinygrad_lab.optim.lr_scheduler.base import LRScheduler, checked, per_group, positive
+from tinygrad_lab.optim.lr_scheduler.base import LRScheduler, checked, per_group, positive, positive_number
 from tinygrad_lab.optim.optimizer import Optimizer
 
 
@@ -16,7 +16,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max = positive("T_max", T_max)
+        self.T_max = positive_number("T_max", T_max)
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -26,7 +26,7 @@ class CosineAnnealingLR(LRScheduler):
             return rates
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # at the minimum there is nothing to multiply
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [lr + (base - self.eta_min) * rise for lr, base in zip(rates, self.base_lrs, strict=True)]
+            return [group["lr"] + (base - self.eta_min) * rise for base, group in self._with_bases()]
         now, before = (1 + math.cos(math.pi * epoch / self.T_max) for epoch in (self.last_epoch, self.last_epoch - 1))
         return [now / before * (lr - self.eta_min) + self.eta_min for lr in rates]
 
@@ -55,7 +55,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def get_lr(self) -> list[float]:
         height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
-        return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
+        return [self.eta_min + (base - self.eta_min) * height for base, _ in self._with_bases()]
 
     def step(self, epoch: float | None = None) -> None:
         """Go on by one epoch, or to any point in time. ValueError if `epoch` is negative."""

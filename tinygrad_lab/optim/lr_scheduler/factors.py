@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tinygrad_lab.optim.lr_scheduler.base import LRScheduler, per_group, positive
+from tinygrad_lab.optim.lr_scheduler.base import LRScheduler, per_group, positive_number
 from tinygrad_lab.optim.optimizer import Optimizer
 
 
@@ -18,7 +18,7 @@ class StepLR(LRScheduler):
     """lr = base_lr * gamma**(epoch // step_size). ValueError unless step_size is positive."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size = positive("step_size", step_size)
+        self.step_size = positive_number("step_size", step_size)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -154,7 +154,7 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [lr * function(self.last_epoch) for function, lr in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+        return [lr * rate(self.last_epoch) for rate, (lr, _) in zip(self.lr_lambdas, self._with_bases(), strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         saved = [None if isinstance(f, types.FunctionType) else vars(f).copy() for f in self.lr_lambdas]
