@@ -2,7 +2,8 @@
 
 import itertools
 import warnings
-from collections import namedtuple
+from collections import OrderedDict, UserDict, defaultdict, namedtuple
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tinygrad_lab.utils.data import (
     TensorDataset,
     WeightedRandomSampler,
     default_collate,
+    default_convert,
     random_split,
 )
 
@@ -379,3 +381,43 @@ def test_batch_sampler_is_pytorchs(size, batch_size, drop_last):
 def test_a_sampler_must_say_its_order():
     with pytest.raises(NotImplementedError, match="__iter__"):
         list(Sampler())
+
+
+# Samples of other kinds
+
+
+def test_numpy_strings_are_collated_and_converted_as_strings():
+    labels = np.array(["cat", "dog"])
+    assert default_collate([labels[0], labels[1]]) == ["cat", "dog"]
+    assert default_collate([(1, labels[0]), (2, labels[1])])[1] == ("cat", "dog")
+    assert default_convert(labels) is labels and default_convert(labels[0]) == "cat"
+
+
+def test_a_batch_is_a_mapping_of_the_samples_kind():
+    class Features(UserDict):
+        def sizes(self):
+            return {key: value.shape for key, value in self.items()}
+
+    assert default_collate([Features(x=1.0), Features(x=2.0)]).sizes() == {"x": (2,)}
+    ordered = default_collate([OrderedDict(b=1, a=2)] * 2)
+    assert type(ordered) is OrderedDict and list(ordered) == ["b", "a"]
+    counted = default_collate([defaultdict(list, x=1), defaultdict(list, x=2)])
+    assert counted["x"].tolist() == [1, 2] and counted["other"] == []
+    assert default_convert(MappingProxyType({"x": np.ones(1)}))["x"].tolist() == [1.0]
+    assert type(default_collate([{"x": 1}])) is dict
+
+
+def test_a_sample_alone_comes_as_a_list_that_can_be_changed():
+    (sample,) = DataLoader(TensorDataset(wrap(np.ones((1, 2)))), batch_size=None)
+    assert type(sample) is list and sample[0].tolist() == [1.0, 1.0]
+
+
+def test_getitems_gives_the_samples_of_a_batch_at_once():
+    class Table(TensorDataset):
+        def __getitems__(self, indices):
+            asked.append(list(indices))
+            return [self[index] for index in indices]
+
+    asked: list = []
+    loader = DataLoader(Table(wrap(np.arange(3))), batch_size=2)
+    assert [batch[0].tolist() for batch in loader] == [[0, 1], [2]] and asked == [[0, 1], [2]]

@@ -7,7 +7,8 @@ model, file format or particular data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -60,16 +61,16 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return _stack(batch)
     if isinstance(first, np.ndarray):
         return _stack([as_tensor(array) for array in batch])
+    if isinstance(first, (str, bytes)):  # before NumPy's scalars: np.str_ is both
+        return batch
     if isinstance(first, np.generic):
         return as_tensor(np.asarray(batch))
     if isinstance(first, float):
         return wrap(np.array(batch, dtype=np.float64))
     if isinstance(first, int):
         return tensor(list(batch))
-    if isinstance(first, (str, bytes)):
-        return batch
     if isinstance(first, Mapping):
-        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+        return _mapping_like(first, {key: default_collate([sample[key] for sample in batch]) for key in first})
     if isinstance(first, Sequence):
         lengths = sorted({len(sample) for sample in batch})
         if len(lengths) > 1:
@@ -85,25 +86,42 @@ def default_collate(batch: Sequence[Any]) -> Any:
 def default_convert(sample: Any) -> Any:
     """Turn the NumPy arrays and scalars in one sample into tensors; used where `batch_size=None` turns batching off.
 
+    Arrays of strings and objects stay as they are. A tuple gives a list, as in PyTorch.
+
     >>> default_convert((np.ones(2, np.float32), "label"))
-    (tensor([1., 1.]), 'label')
+    [tensor([1., 1.]), 'label']
     """
     if isinstance(sample, (np.ndarray, np.generic)):
-        return as_tensor(np.asarray(sample))
+        return sample if sample.dtype.kind in "SUO" else as_tensor(np.asarray(sample))
     if isinstance(sample, Mapping):
-        return {key: default_convert(value) for key, value in sample.items()}
+        return _mapping_like(sample, {key: default_convert(value) for key, value in sample.items()})
     if isinstance(sample, tuple) and hasattr(sample, "_fields"):
         return type(sample)(*(default_convert(value) for value in sample))
     if isinstance(sample, (tuple, list)):
-        return type(sample)(default_convert(value) for value in sample)
+        return [default_convert(value) for value in sample]
     return sample
+
+
+def _mapping_like(sample: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
+    """`values` in a mapping of the class of `sample`, or in a dict where that cannot be made."""
+    if type(sample) is dict:
+        return values
+    try:
+        if not isinstance(sample, MutableMapping):
+            return type(sample)(values)  # type: ignore[call-arg]
+        made = copy.copy(sample)  # keeps what else it has, a default_factory say
+        made.update(values)
+        return made
+    except TypeError:
+        return values
 
 
 class DataLoader:
     """Iterate over a dataset in batches.
 
     Args:
-        dataset: anything with `__getitem__` and `__len__`.
+        dataset: anything with `__getitem__` and `__len__`; `__getitems__(indices)`, if there is one, gives
+            a list of samples at once.
         batch_size: samples a batch; None turns batching off, each sample then comes alone through `default_convert`.
         shuffle: visit in a new random order at each iteration.
         sampler: an iterable of indices, instead of `shuffle`.
@@ -175,10 +193,11 @@ class DataLoader:
             for index in self.sampler:
                 yield self.collate_fn(self.dataset[index])
             return
-        source = _rows_of(self.dataset) if self.collate_fn is default_collate else None
+        fetch = getattr(self.dataset, "__getitems__", None)  # PyTorch's protocol for many samples at once
+        source = _rows_of(self.dataset) if self.collate_fn is default_collate and fetch is None else None
         if source is None:
             for batch in self.batch_sampler:
-                yield self.collate_fn([self.dataset[index] for index in batch])
+                yield self.collate_fn(fetch(batch) if fetch else [self.dataset[index] for index in batch])
             return
         tensors, positions = source
         for rows in self._batches_of_rows():
