@@ -49,6 +49,8 @@ def _read(data: Any, dtype: Any) -> np.ndarray:
                 f"tensor: could not infer the dtype of {type(data).__name__}: tensors hold numbers and bools, got "
                 f"{data!r:.60}"
             )
+        if dtype is not None:
+            dtypes.check_fits("tensor", array, dtypes.as_numpy(dtype))
         numpy_inside = isinstance(data, (list, tuple)) and _has_numpy(data)
         if dtype is None and not numpy_inside and (array.dtype.kind == "f" or array.size == 0):
             dtype = dtypes.get_default_dtype()

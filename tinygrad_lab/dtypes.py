@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "add_up",
     "as_numpy",
     "bool_",
+    "check_fits",
     "dtype",
     "finfo",
     "float16",
@@ -196,6 +198,38 @@ def result_type(*operands: Any) -> dtype:
 def to_floating(array: Any) -> Any:
     """`array` itself if it is floating, else converted to the default dtype (PyTorch's rule for exp of ints)."""
     return array if array.dtype.kind == "f" else array.astype(_default.numpy)
+
+
+def add_up(array: Any, axis: Any, keepdims: Any) -> Any:
+    """The sum along `axis`, in the array's dtype. Halves are added as float32: in halves, 2048 + 1 is 2048."""
+    if array.dtype.char == "e":
+        return np.add.reduce(array, axis=axis, keepdims=keepdims, dtype=np.float32).astype(np.float16)
+    return np.add.reduce(array, axis=axis, keepdims=keepdims)
+
+
+def widened(array: Any) -> Any:
+    """`array` itself, or halves as float32: what sums of squares are computed in, which overflow halves at 65504."""
+    return array.astype(np.float32) if array.dtype.char == "e" else array
+
+
+def check_fits(name: str, numbers: Any, dtype: np.dtype[Any]) -> None:
+    """RuntimeError if one of these numbers lies outside of `dtype`'s range: 300 is no uint8, inf no int64.
+
+    As in PyTorch, -1 is a uint8 (255), an infinity is a float of any size, and every number is a bool.
+    """
+    numbers = np.asarray(numbers)
+    if dtype.kind == "b" or numbers.dtype is dtype:
+        return
+    if dtype.kind == "f":
+        fits = ~np.isfinite(numbers) | (np.abs(numbers) <= float(np.finfo(dtype).max))
+    else:
+        limits = np.iinfo(dtype)
+        fits = (numbers >= (limits.min or -limits.max)) & (numbers <= limits.max)
+    if not fits.all():
+        raise RuntimeError(
+            f"{name}: value {numbers[~fits].flat[0]} cannot be converted to {dtype} without overflow: use another "
+            f"dtype, or clamp it"
+        )
 
 
 @functools.lru_cache(256)

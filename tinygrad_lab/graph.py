@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lab.dtypes import add_up
 from tinygrad_lab.grad_mode import recording
 
 __all__ = [
@@ -267,7 +268,7 @@ def fit(contribution: Any, shape: tuple[int, ...], dtype: np.dtype[Any], op: Any
             )
         if isinstance(contribution, (np.ndarray, np.generic)):
             axes = (*range(extra), *(i + extra for i, size in enumerate(shape) if size == 1 and kept[i] != 1))
-            contribution = contribution.sum(axis=axes, keepdims=True).reshape(shape)
+            contribution = add_up(contribution, axes, True).reshape(shape)
         else:
             contribution = contribution.sum_to_size(shape)
     if isinstance(contribution, (np.ndarray, np.generic)):

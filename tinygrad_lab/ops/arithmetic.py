@@ -122,11 +122,23 @@ def div(input, other, *, rounding_mode=None):
     if rounding_mode is None:
         return np.true_divide(_floating(input), _floating(other))
     if rounding_mode == "floor":
-        return np.floor_divide(input, other)
+        return floor_divide(input, other)
     if rounding_mode == "trunc":
-        quotient = np.trunc(np.true_divide(input, other))
-        return quotient.astype(np.result_type(input, other), copy=False)
+        _check_divisible("div", input, other)
+        if np.result_type(input, other).kind == "f":
+            return np.trunc(np.true_divide(input, other))
+        quotient = np.floor_divide(input, other)  # floats would lose the last digits of large integers
+        return quotient + ((quotient < 0) & (quotient * other != input))
     raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+
+
+def _check_divisible(name, input, other):
+    """Refuse integers divided by 0, of which NumPy makes 0, and bools, of which it makes int8."""
+    kind = np.result_type(input, other).kind
+    if kind == "b":
+        raise NotImplementedError(f"{name}: not implemented for bool: convert with .int()")
+    if kind != "f" and not np.all(other):
+        raise RuntimeError(f"{name}: ZeroDivisionError: integers are divided by 0; with .float() they give inf or NaN")
 
 
 @op(
@@ -146,6 +158,7 @@ def remainder(input, other):
     >>> torch.remainder(torch.tensor([-3.0, 3.0]), 2)
     tensor([1., 1.])
     """
+    _check_divisible("remainder", input, other)
     return np.remainder(input, other)
 
 
@@ -161,6 +174,7 @@ def floor_divide(input, other):
     >>> torch.floor_divide(torch.tensor([-7, 7]), 2)
     tensor([-4,  3])
     """
+    _check_divisible("floor_divide", input, other)
     return np.floor_divide(input, other)
 
 

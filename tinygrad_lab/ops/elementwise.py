@@ -309,7 +309,10 @@ def pow_(input, exponent):
     >>> torch.pow(torch.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
     """
-    return input**exponent
+    y = input**exponent
+    if y.dtype.char == "b":  # int8, of which there are no tensors
+        raise NotImplementedError("pow: not implemented for bool: convert with .int()")
+    return y
 
 
 operator("pow", pow_)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab import grad_mode, graph
+from tinygrad_lab.dtypes import check_fits
 from tinygrad_lab.ops.declare import Composition, Op, registry
 from tinygrad_lab.ops.index import located, part_of, plain_index, setitem
 from tinygrad_lab.ops.shape import to_dtype
@@ -156,8 +157,13 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Overwrite every element with `value`."""
-    return assign("fill_", self, wrap(np.full(self.shape, getattr(value, "array", value), self.array.dtype)))
+    """Overwrite every element with `value`, a number or a tensor without dimensions, to which its gradient flows."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"fill_: only supports a 0-dimensional value tensor, but got one of shape {value.shape}")
+        return copy_(self, value)
+    check_fits("fill_", value, self.array.dtype)
+    return assign("fill_", self, wrap(np.full(self.shape, np.asarray(value).astype(self.array.dtype))))
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -209,6 +215,8 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     array = self.array
     _check_memory("setitem", array)
     source = value if isinstance(value, Tensor) else wrap(np.asarray(value))
+    if array.dtype.kind in "iu" and source is not value:
+        check_fits("setitem", source.array, array.dtype)
     recording = grad_mode.grad_enabled() and (self._requires_grad or source._requires_grad)
     if not recording:
         part, rest = located(array, index)

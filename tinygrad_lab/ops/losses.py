@@ -66,6 +66,8 @@ def _require_floating(name, value, kind=RuntimeError):
 def _reduced(losses, reduction):
     if reduction == "none":
         return losses
+    if losses.dtype.char == "e":
+        return np.float16(_reduced(losses.astype(np.float32), reduction))
     total = np.add.reduce(losses, axis=None)
     if reduction == "sum":
         return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_lab.dtypes import check_fits, get_default_dtype
 from tinygrad_lab.ops.arithmetic import where
 from tinygrad_lab.ops.counting import nonzero
 from tinygrad_lab.ops.declare import composition, op, registry
@@ -50,6 +51,8 @@ def masked_fill(input, mask, value):
         raise RuntimeError(
             f"masked_fill: only supports a 0-dimensional value tensor, but got one of shape {value.shape}"
         )
+    if input.dtype.char not in "fd":
+        check_fits("masked_fill", value, input.dtype)
     return np.where(mask, value.astype(input.dtype), input)
 
 
@@ -76,10 +79,15 @@ def masked_select(input, mask):
     return getitem(expand(input, shape), np.broadcast_to(mask, shape))
 
 
+_NUMBERS = (float, int, bool)
+
+
 def where_or_nonzero(condition, input=None, other=None):
     """PyTorch's `torch.where`: the op `where`; of the condition alone, `nonzero(condition, as_tuple=True)`."""
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
+    if type(input) in _NUMBERS and type(other) in _NUMBERS and float in (type(input), type(other)):
+        input = np.asarray(input, get_default_dtype().numpy)  # no tensor says which floats
     return where(condition, input, other)
 
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from tinygrad_lab import graph
+from tinygrad_lab.dtypes import widened
 from tinygrad_lab.ops.arithmetic import maximum
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.elementwise import rsqrt, sqrt
@@ -65,9 +66,18 @@ def standardize(input, weight=None, bias=None, dims=(-1,), eps=1e-5, observe=Non
 
     `observe`, if given, is called with the mean and the (biased) variance, in which `dims` have size 1.
     """
-    kind = input.dtype.type
     if input.dtype.kind != "f":
         raise NotImplementedError(f"standardize: not implemented for {input.dtype}: convert with .float()")
+    if input.dtype.char == "e":  # sums of squares overflow it: computed in float32, as in PyTorch
+        return tuple(
+            each.astype(np.float16) for each in _standardized(widened(input), weight, bias, dims, eps, observe)
+        )
+    return _standardized(input, weight, bias, dims, eps, observe)
+
+
+def _standardized(input, weight, bias, dims, eps, observe):
+    """(y, normalized, scale): the result and the residuals of `standardize`."""
+    kind = input.dtype.type
     share = kind(1 / max(count(input.shape, dims), 1))
     average = np.add.reduce(input, axis=dims, keepdims=True) * share
     normalized = input - average

@@ -27,9 +27,14 @@ REDUCTIONS = [
 ]
 
 
+def _is_all(dim):
+    """Whether `dim` names no dimension, which means all of them."""
+    return dim is None or dim == () or dim == []
+
+
 def axes(dim, ndim):
-    """`dim` (an int or ints) as a tuple of non-negative axes; None and () mean all. IndexError if out of range."""
-    if dim is None or dim == ():
+    """`dim` (an int or ints) as a tuple of non-negative axes; None, () and [] mean all. IndexError if out of range."""
+    if _is_all(dim):
         return tuple(range(ndim))
     result = tuple(d + max(ndim, 1) if d < 0 else d for d in ((dim,) if isinstance(dim, (int, np.integer)) else dim))
     for given, axis in zip((dim,) if isinstance(dim, (int, np.integer)) else dim, result, strict=True):
@@ -50,7 +55,7 @@ def _numpy_axis(dim, ndim):
 
 def spread(g, shape, dim, keepdim):
     """A reduced cotangent repeated over the reduced dimensions: the adjoint of a sum."""
-    if not keepdim and dim is not None and dim != () and len(g.shape) < len(shape):
+    if not keepdim and not _is_all(dim) and len(g.shape) < len(shape):
         reduced = axes(dim, len(shape))
         g = reshape(g, tuple(1 if i in reduced else size for i, size in enumerate(shape)))
     return expand(g, shape)
@@ -69,7 +74,9 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
     tensor([4., 6.])
     """
     kind = None if dtype is None else dtypes.as_numpy(dtype)
-    if kind is None and input.dtype.kind != "f":
+    if kind is None and input.dtype.char not in "fd":
+        if input.dtype.kind == "f":
+            return dtypes.add_up(input, _numpy_axis(dim, input.ndim), keepdim)
         kind = np.dtype(np.int64)
     return np.add.reduce(input, axis=_numpy_axis(dim, input.ndim), dtype=kind, keepdims=keepdim)
 
@@ -100,6 +107,8 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
         raise RuntimeError(
             f"mean: could not infer output dtype: input is {kind}, a mean needs a floating dtype; use .float()"
         )
+    if kind.char == "e":  # in float32, which a sum of halves does not overflow
+        return mean(input, dim, keepdim, dtype=np.float32).astype(kind)
     total = np.add.reduce(input, axis=_numpy_axis(dim, input.ndim), dtype=kind, keepdims=keepdim)
     n = count(input.shape, dim)
     return total * kind.type(1 / n) if n else total * kind.type(np.nan)
@@ -132,7 +141,7 @@ def _picked(g, input, y, dim, keepdim):
 
 def check_not_empty(name, shape, dim, error=RuntimeError):
     """Refuse a reduction without identity over no elements: `error` over everything, IndexError along a dimension."""
-    if dim is None or dim == ():
+    if _is_all(dim):
         if 0 in shape:
             raise error(f"{name}: Expected reduction dim to be specified for an input without elements, shape {shape}")
     elif any(shape[axis] == 0 for axis in axes(dim, len(shape))):

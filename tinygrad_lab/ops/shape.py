@@ -94,7 +94,7 @@ def sum_to_size(input, size):
     """
     size = tuple(size)
     axes = repeat_axes(len(size), size, input.shape)
-    return input.sum(axis=axes, keepdims=True).reshape(size) if axes else input.copy()
+    return dtypes.add_up(input, axes, True).reshape(size) if axes else input.copy()
 
 
 @op(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_lab.dtypes import add_up
 from tinygrad_lab.ops.declare import op
 from tinygrad_lab.ops.elementwise import exp
 from tinygrad_lab.ops.reduce import sum_
@@ -41,7 +42,7 @@ def softmax(input, dim=None, *, dtype=None):
     _require_dim("softmax", dim)
     e = np.subtract(input, np.max(input, axis=dim, keepdims=True, initial=-np.inf), dtype=dtype and dtype.numpy)
     e = np.exp(e, out=e if e.ndim else None)  # NumPy made a number of a 0-d result
-    e /= np.add.reduce(e, axis=dim, keepdims=True)
+    e /= add_up(e, dim, True)
     return e
 
 
@@ -61,5 +62,5 @@ def log_softmax(input, dim=None, *, dtype=None):
     """
     _require_dim("log_softmax", dim)
     z = np.subtract(input, np.max(input, axis=dim, keepdims=True, initial=-np.inf), dtype=dtype and dtype.numpy)
-    z -= np.log(np.add.reduce(np.exp(z), axis=dim, keepdims=True))
+    z -= np.log(add_up(np.exp(z), dim, True))
     return z

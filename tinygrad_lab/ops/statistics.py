@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tinygrad_lab.dtypes import add_up, widened
 from tinygrad_lab.ops.arithmetic import where
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.elementwise import abs_, exp, sign
@@ -29,6 +30,7 @@ def _variance(name, input, dim, unbiased, keepdim, correction):
         raise RuntimeError(f"{name}: std and var only support floating point dtypes, got {input.dtype}: use .float()")
     dim, freedom = _freedom(input.shape, dim, unbiased, correction)
     along = axes(dim, input.ndim)
+    input = widened(input)
     # Deviations first: the mean of squares minus the squared mean would cancel.
     total = np.add.reduce(input, axis=along, keepdims=True)
     deviation = input - total * input.dtype.type(1 / max(count(input.shape, dim), 1))
@@ -70,7 +72,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     >>> torch.var(torch.tensor([1.0, 2.0, 3.0])), torch.var(torch.tensor([1.0, 3.0]), correction=0)
     (tensor(1.), tensor(1.))
     """
-    return _variance("var", input, dim, unbiased, keepdim, correction)
+    return _variance("var", input, dim, unbiased, keepdim, correction).astype(input.dtype, copy=False)
 
 
 def _over(g, y):
@@ -94,7 +96,7 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     >>> torch.std(torch.tensor([[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]]), 1)
     tensor([1., 0.])
     """
-    return np.sqrt(_variance("std", input, dim, unbiased, keepdim, correction))
+    return np.sqrt(_variance("std", input, dim, unbiased, keepdim, correction)).astype(input.dtype, copy=False)
 
 
 @composition(
@@ -157,7 +159,7 @@ def logsumexp(input, dim, keepdim=False):
     along = axes(dim, input.ndim)
     top = np.maximum.reduce(input, axis=along, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, input.dtype.type(0))
-    y = np.log(np.add.reduce(np.exp(input - top), axis=along, keepdims=True)) + top
+    y = np.log(add_up(np.exp(input - top), along, True)) + top
     return y if keepdim else y.reshape([size for i, size in enumerate(input.shape) if i not in along])
 
 
@@ -215,6 +217,8 @@ def norm(input, p="fro", dim=None, keepdim=False):
     p = _order(p)
     if input.dtype.kind != "f":
         raise RuntimeError(f"norm: Expected a floating point tensor as input, got {input.dtype}: use .float()")
+    if input.dtype.char == "e":  # a square overflows it at 256
+        return norm(input.astype(np.float32), p, dim, keepdim).astype(np.float16)
     along = axes(dim, input.ndim)
     if p == 2:
         return np.sqrt(np.add.reduce(input * input, axis=along, keepdims=keepdim))
