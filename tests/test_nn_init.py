@@ -140,3 +140,21 @@ def test_gains():
     for name in ("linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
         assert nn.init.calculate_gain(name) == torch.nn.init.calculate_gain(name)
     assert nn.init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain("leaky_relu", 0.3)
+
+
+@pytest.mark.parametrize(
+    "name", ["uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "kaiming_normal_", "orthogonal_"]
+)
+@pytest.mark.parametrize("dtype", [lab.int64, lab.bool])
+def test_drawing_into_integers_is_refused(name, dtype):
+    """They would be cut to integers: zeros, mostly."""
+    tensor = lab.ones(3, 4, dtype=dtype)
+    with pytest.raises(NotImplementedError, match=f"floating point numbers.*{dtype}"):
+        getattr(nn.init, name)(tensor)
+    assert tensor.all()
+    assert not nn.init.zeros_(tensor).any()
+
+
+def test_truncated_normal_of_a_single_number():
+    drawn = [nn.init.trunc_normal_(lab.zeros(()), a=-0.5, b=0.5).item() for _ in range(50)]
+    assert all(-0.5 <= value <= 0.5 for value in drawn) and len(set(drawn)) == 50

@@ -44,8 +44,15 @@ def _fill(tensor: Tensor, values: np.ndarray | float) -> Tensor:
     return tensor
 
 
+def _check_floating(tensor: Tensor) -> None:
+    """What is drawn would be cut to integers without a word."""
+    if isinstance(tensor, Tensor) and not tensor.is_floating_point():
+        raise NotImplementedError(f"nn.init draws floating point numbers, and this tensor of {tensor.dtype} holds none")
+
+
 def _uniform(tensor: Tensor, low: float, high: float, generator: Generator | None) -> np.ndarray:
     """Uniform values in [low, high), in the tensor's precision (float16 draws float32: NumPy has nothing smaller)."""
+    _check_floating(tensor)
     kind = np.float64 if tensor.array.dtype == np.float64 else np.float32
     values = source(generator).random(tensor.shape, kind)
     return values * kind(high - low) + kind(low)
@@ -93,6 +100,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Values from N(mean, std**2). RuntimeError for a negative `std`."""
+    _check_floating(tensor)
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     return _fill(tensor, _normal(tensor.shape, tensor.array.dtype, generator) * std + mean)
@@ -107,13 +115,14 @@ def trunc_normal_(
     generator: Generator | None = None,
 ) -> Tensor:
     """Values from N(mean, std**2) conditioned on [a, b]: what falls outside is drawn again."""
+    _check_floating(tensor)
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
-    values = _normal(tensor.shape, np.dtype(np.float64), generator) * std + mean
+    values = np.asarray(_normal(tensor.shape, np.dtype(np.float64), generator) * std + mean)
     low, high = tensor.array.dtype.type(a), tensor.array.dtype.type(b)
     outside = (values < a) | (values > b)
     inside = 0.5 * (math.erf((b - mean) / std / math.sqrt(2)) - math.erf((a - mean) / std / math.sqrt(2)))
@@ -181,6 +190,9 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1] * field, tensor.shape[0] * field
 
 
+_calculate_fan_in_and_fan_out = fans  # PyTorch's name: layers written by hand set the bounds of their biases by it
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """U(-a, a) with a = gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
     bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
@@ -234,6 +246,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         raise ValueError(f"Only tensors with 2 or more dimensions are supported, got shape {tensor.shape}")
     if tensor.array.size == 0:
         return tensor
+    _check_floating(tensor)
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     tall = _normal((max(rows, columns), min(rows, columns)), np.dtype(np.float64), generator)
     q, r = np.linalg.qr(tall)
