@@ -302,6 +302,7 @@ def test_periods_may_be_any_positive_number(period):
     annealing = lr_scheduler.CosineAnnealingLR(cosine, period, eta_min=0.2)
     steps = optim.SGD([Tensor(1)], lr=1.0)
     stepped = lr_scheduler.StepLR(steps, period, gamma=0.5)
+    assert type(annealing.state_dict()["T_max"]) in (int, float) and type(stepped.step_size) in (int, float)
     for epoch in range(1, 12):
         annealing.step()
         stepped.step()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from tinygrad_lab.optim.optimizer import Optimizer
@@ -120,11 +120,11 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     return list(value)
 
 
-def positive_number(name: str, value: Any) -> Any:
-    """A number of epochs that need not be an int: NumPy's integers and fractions count as well as Python's."""
-    if not isinstance(value, Real) or value <= 0:
+def positive_number(name: str, value: Any) -> float:
+    """A number of epochs that need not be an int: a NumPy integer, which becomes an int, or a fraction."""
+    if not isinstance(value, Real) or not float(value) > 0:
         raise ValueError(f"Expected positive number {name}, but got {value}")
-    return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def positive(name: str, value: int) -> int:
