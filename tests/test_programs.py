@@ -331,6 +331,15 @@ def values_with_leading_ones_are_assigned(torch, rng):
     return results
 
 
+def reductions_in_numpys_words(torch, rng):
+    x = leaf(torch, rng.normal(size=(3, 4)))
+    e = (x - x.max(1, keepdims=True).values).exp()
+    p = e / e.sum(axis=1, keepdims=True)
+    (p * torch.log(p)).mean(axis=0).sum().backward()
+    counts = [x.argmax(axis=1), (x > 0).any(axis=0), x.std(axis=1, keepdims=True), torch.cat([x, x], axis=1)]
+    return x.grad, p, x.min(axis=0).indices, x.prod(dim=1, keepdims=True), torch.amax(x, axis=(0, 1)), counts
+
+
 PROGRAMS = [
     function
     for function in list(globals().values())

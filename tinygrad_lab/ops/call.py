@@ -167,7 +167,18 @@ def _parameters(op: Any) -> str:
             keyword_only = True
             parts.append("*")
         parts.append(name if parameter.default is parameter.empty else f"{name}=defaults[{name!r}]")
-    return ", ".join(parts)
+    numpys = [f"{theirs}=None" for _, theirs in _numpys_names(op)]
+    return ", ".join([*parts, *(["*"] if numpys and not keyword_only else []), *numpys])
+
+
+def _numpys_names(op: Any) -> list[tuple[str, str]]:
+    """(ours, NumPy's) names of optional arguments that PyTorch takes under either: `x.sum(axis=1, keepdims=True)`."""
+    known = op.signature.parameters
+    return [
+        (ours, theirs)
+        for ours, theirs in (("dim", "axis"), ("keepdim", "keepdims"))
+        if ours in known and known[ours].default is not known[ours].empty
+    ]
 
 
 def source_of(op: Any) -> str:
@@ -221,7 +232,7 @@ def source_of(op: Any) -> str:
     results = ", ".join(("y", *op.residuals))
     lines.append(f"{results} = forward({passed})")
     every = ", ".join(op.arguments)
-    body = []
+    body = [f"if {theirs} is not None: {ours} = {theirs}" for ours, theirs in _numpys_names(op)]
     if "inplace" in op.signature.parameters:  # PyTorch's F.relu(x, inplace=True) is the method x.relu_()
         options = [f"{name}={name}" for name in op.arguments[1:] if name != "inplace"]
         body.append(f"if inplace: return {op.arguments[0]}.{op.name}_({', '.join(options)})")

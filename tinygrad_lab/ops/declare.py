@@ -78,6 +78,20 @@ def _spreading(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+def _with_numpys_names(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, that takes `axis` for its `dim` and `keepdims` for its `keepdim` too, as PyTorch's reductions do."""
+
+    @functools.wraps(function)
+    def reduction(*values: Any, axis: Any = None, keepdims: bool | None = None, **named: Any) -> Any:
+        if axis is not None:
+            named["dim"] = axis
+        if keepdims is not None:
+            named["keepdim"] = keepdims
+        return function(*values, **named)
+
+    return reduction
+
+
 # Forward functions that would hide a Python builtin in their file are declared with a trailing underscore.
 _SHADOWED = {
     name + "_" for name in ("abs", "sum", "pow", "max", "min", "round", "all", "any", "sorted", "float", "bool")
@@ -315,6 +329,8 @@ def composition(
     """Declare a public function that is written with other ops, so that it is tested and documented like an op."""
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        if "keepdim" in parameter_names(function):
+            function = _with_numpys_names(function)
         made = Composition(function, faces=faces, formula=formula, samples=samples, aliases=aliases, spread=spread)
         function.__name__ = function.__qualname__ = made.name
         function.op = made  # type: ignore[attr-defined]
