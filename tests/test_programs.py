@@ -340,6 +340,42 @@ def reductions_in_numpys_words(torch, rng):
     return x.grad, p, x.min(axis=0).indices, x.prod(dim=1, keepdims=True), torch.amax(x, axis=(0, 1)), counts
 
 
+def layer_and_optimizer_by_hand(torch, rng):
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor(rng.normal(size=(3, 4))))
+            self.fan_in, _ = torch.nn.init._calculate_fan_in_and_fan_out(self.weight)
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.weight / self.fan_in**0.5)
+
+    class Belief(torch.optim.Optimizer):
+        def __init__(self, params, lr=0.1):
+            super().__init__(params, {"lr": lr})
+
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad.data.is_sparse:
+                        raise RuntimeError("dense gradients only")
+                    state = self.state[p]
+                    if len(state) == 0:
+                        state["step"], state["mean"], state["var"] = 0, *(torch.zeros_like(p.data) for _ in range(2))
+                    state["step"] += 1
+                    rest = p.grad.data - state["mean"].mul_(0.9).add_(p.grad.data, alpha=0.1)
+                    state["var"].mul_(0.99).addcmul_(rest, rest, value=0.01)
+                    p.data.addcdiv_(state["mean"], state["var"].sqrt().add_(1e-8), value=-group["lr"])
+
+    layer, x = Scaled(), torch.tensor(rng.normal(size=(5, 4)))
+    optimizer = Belief(layer.parameters())
+    for _ in range(3):
+        optimizer.zero_grad()
+        (layer(x) ** 2).sum().backward()
+        optimizer.step()
+    return layer.weight, layer.fan_in, list(optimizer.state_dict()["state"][0].values())
+
+
 PROGRAMS = [
     function
     for function in list(globals().values())

@@ -122,6 +122,10 @@ class Tensor:
     def is_cuda(self) -> bool:
         return False
 
+    @property
+    def is_sparse(self) -> bool:  # asked by nearly every optimizer that is written by hand
+        return False
+
     def dim(self) -> int:
         return self.array.ndim
 
