@@ -140,3 +140,38 @@ def test_where_of_two_numbers_has_the_default_dtype() -> None:
     assert torch.where(mask, 1.0, 0.0).dtype == torch.where(mask, 1, 0.5).dtype == torch.float32
     assert torch.where(mask, 1, 0).dtype == torch.int64
     assert torch.where(mask, True, False).dtype == torch.bool
+
+
+# Integers made of what requires a gradient
+
+CONVERSIONS = {
+    "long": lambda x: x.long(),
+    "int": lambda x: x.int(),
+    "byte": lambda x: x.byte(),
+    "bool": lambda x: x.bool(),
+    "to": lambda x: x.to(torch.int64),
+    "type_as": lambda x: x.type_as(torch.zeros(1, dtype=torch.int32)),
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+@pytest.mark.parametrize("computed", [False, True])
+def test_integers_have_no_history(name: str, computed: bool) -> None:
+    x = torch.tensor([0.5, 2.5], requires_grad=True)
+    y = CONVERSIONS[name](x * 1 if computed else x)
+    assert not y.requires_grad and y.is_leaf
+    assert y.numpy().tolist() == [0, 2] if name != "bool" else [True, True]
+
+
+def test_indices_may_be_computed_from_what_requires_a_gradient() -> None:
+    x = torch.tensor([0.5, 1.5], requires_grad=True)
+    picked = x.gather(0, x.long()) * F.one_hot(x.long(), 2).sum(1) + F.embedding(x.long(), torch.ones(2, 1))[:, 0]
+    picked.sum().backward()
+    assert x.grad.tolist() == [1, 1]
+
+
+def test_integers_can_be_overwritten_with_what_requires_a_gradient() -> None:
+    loss, counts = torch.tensor(2.7, requires_grad=True), torch.zeros(3, dtype=torch.int64)
+    counts[0] = loss
+    counts[1:].copy_((loss * 2).expand(2))
+    assert counts.tolist() == [2, 5, 5] and not counts.requires_grad

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_lab import dtypes
 from tinygrad_lab.ops.shape import clone, reshape, to_dtype, transpose
 from tinygrad_lab.tensor import Tensor
@@ -73,12 +75,20 @@ def to(
     check_device(device)
     if dtype is None or dtypes.as_numpy(dtype) == self.array.dtype:
         return clone(self) if copy else self
-    return to_dtype(self, dtypes.as_numpy(dtype))
+    return _converted(self, dtypes.as_numpy(dtype))
+
+
+def _converted(tensor: Tensor, target: np.dtype[Any]) -> Tensor:
+    """In another dtype; integers and bools have no history, as no gradient comes through them."""
+    converted: Tensor = to_dtype(tensor if target.kind == "f" else tensor.detach(), target)
+    return converted
 
 
 def _cast(name: str, target: str) -> Any:
+    kind = np.dtype(target)
+
     def method(self: Tensor) -> Tensor:
-        return self if self.array.dtype == target else to_dtype(self, target)
+        return self if self.array.dtype == kind else _converted(self, kind)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"This tensor as {target}; itself if it is already."

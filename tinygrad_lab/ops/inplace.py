@@ -152,7 +152,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     shared = _others(self) > 0
     source = src if isinstance(src, Tensor) else wrap(np.asarray(src))
     if source.array.dtype is not self.array.dtype:
-        source = to_dtype(source, self.array.dtype)
+        source = source.to(self.array.dtype)
     return assign("copy_", self, source.expand(self.shape) if source.shape != self.shape else source.clone(), shared)
 
 
@@ -215,8 +215,10 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     array = self.array
     _check_memory("setitem", array)
     source = value if isinstance(value, Tensor) else wrap(np.asarray(value))
-    if array.dtype.kind in "iu" and source is not value:
-        check_fits("setitem", source.array, array.dtype)
+    if array.dtype.kind != "f":
+        source = source.detach()  # no gradient comes through integers
+        if not isinstance(value, Tensor):
+            check_fits("setitem", source.array, array.dtype)
     recording = grad_mode.grad_enabled() and (self._requires_grad or source._requires_grad)
     if not recording:
         part, rest = located(array, index)
