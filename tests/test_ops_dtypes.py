@@ -175,3 +175,20 @@ def test_integers_can_be_overwritten_with_what_requires_a_gradient() -> None:
     counts[0] = loss
     counts[1:].copy_((loss * 2).expand(2))
     assert counts.tolist() == [2, 5, 5] and not counts.requires_grad
+
+
+def test_binary_targets_of_another_floating_dtype_are_promoted() -> None:
+    logits, target = torch.tensor([0.5, -1.0], requires_grad=True), np.array([1.0, 0.25])
+    loss = F.binary_cross_entropy_with_logits(logits, torch.tensor(target))
+    loss.backward()
+    x = logits.detach().numpy().astype(float)
+    assert loss.dtype == torch.float64 and logits.grad.dtype == torch.float32
+    np.testing.assert_allclose(loss.item(), (np.log1p(np.exp(x)) - x * target).mean())
+    np.testing.assert_allclose(logits.grad.numpy(), (1 / (1 + np.exp(-x)) - target) / 2, rtol=1e-6)
+
+
+def test_hooks_keep_the_dtype() -> None:
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    x.register_hook(lambda g: g.float())
+    with pytest.raises(RuntimeError, match=r"must not change the dtype, here from float64 to float32"):
+        x.sum().backward()

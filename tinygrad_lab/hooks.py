@@ -55,6 +55,11 @@ class Watch:
                     raise RuntimeError(
                         f"a tensor hook must return None or a Tensor of shape {gradient.shape}, got {got}"
                     )
+                if replaced.array.dtype is not gradient.array.dtype:
+                    raise RuntimeError(
+                        f"a tensor hook must not change the dtype, here from {gradient.array.dtype} to "
+                        f"{replaced.array.dtype}: convert it back with .to(grad.dtype)"
+                    )
                 gradient = replaced
         if self.retains:
             kept = gradient if gradient._requires_grad else self.wrap(gradient.array.copy())

@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 
 from tinygrad_lab.callers import user_stacklevel
+from tinygrad_lab.dtypes import promote
 from tinygrad_lab.ops.activation import logsigmoid
 from tinygrad_lab.ops.arithmetic import maximum, minimum, where
 from tinygrad_lab.ops.cross_entropy import check_reduction
@@ -71,7 +72,7 @@ def _reduced(losses, reduction):
     total = np.add.reduce(losses, axis=None)
     if reduction == "sum":
         return total
-    return total * losses.dtype.type(1 / losses.size if losses.size else np.nan)
+    return total / losses.dtype.type(losses.size or np.nan)
 
 
 def _share(g, shape, reduction):
@@ -320,11 +321,11 @@ def binary_cross_entropy_with_logits(
     """binary_cross_entropy(sigmoid(input), target) without overflow, for logits of any size.
 
     input        logits
-    target       of the input's shape and dtype, usually in [0, 1]
+    target       of the input's shape, floating, usually in [0, 1]
     weight       broadcast to the input's shape; a mean is divided by the number of elements
     pos_weight   what a positive target counts for, broadcast to the input's shape
 
-    ValueError if the shapes differ, RuntimeError for other dtypes.
+    ValueError if the shapes differ, RuntimeError for integers.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html
 
     >>> F.binary_cross_entropy_with_logits(torch.tensor([0.0, 100.0]), torch.tensor([1.0, 0.0]), reduction="none")
@@ -332,6 +333,8 @@ def binary_cross_entropy_with_logits(
     """
     name = "binary_cross_entropy_with_logits"
     _check(name, reduction, size_average, reduce)
+    if target.dtype is not input.dtype and target.dtype.kind == input.dtype.kind == "f":
+        input, target = promote(input, target)
     _check_binary(name, input, target, weight)
     if pos_weight is not None and np.broadcast_shapes(input.shape, pos_weight.shape) != input.shape:
         raise RuntimeError(
