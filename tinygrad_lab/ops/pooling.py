@@ -235,9 +235,9 @@ def avg_pool2d(
     sums = window_sum(input, kernel_size, stride, padding, ceil_mode)
     kernel, sides = pair("avg_pool2d", "kernel_size", kernel_size), pair("avg_pool2d", "padding", padding)
     if divisor_override is not None:
-        return sums * (1 / divisor_override)
+        return sums / divisor_override
     if not ceil_mode and (count_include_pad or sides == (0, 0)):  # all windows count alike
-        return sums * (1 / math.prod(kernel))
+        return sums / math.prod(kernel)
     steps = kernel if stride is None else pair("avg_pool2d", "stride", stride)
     rows, columns = (
         _counted(input.shape[i - 2], sums.shape[i - 2], kernel[i], steps[i], sides[i], count_include_pad)

@@ -31,9 +31,10 @@ def _variance(name, input, dim, unbiased, keepdim, correction):
     dim, freedom = _freedom(input.shape, dim, unbiased, correction)
     along = axes(dim, input.ndim)
     input = widened(input)
-    # Deviations first: the mean of squares minus the squared mean would cancel.
-    total = np.add.reduce(input, axis=along, keepdims=True)
-    deviation = input - total * input.dtype.type(1 / max(count(input.shape, dim), 1))
+    # Deviations first: the mean of squares minus the squared mean would cancel. And from one of the elements first: a
+    # rounded mean would leave equal elements a variance above 0, which programs that look for constant columns miss.
+    deviation = input - input[tuple(slice(0, 1) if axis in along else slice(None) for axis in range(input.ndim))]
+    deviation -= np.add.reduce(deviation, axis=along, keepdims=True) / input.dtype.type(count(input.shape, dim))
     deviation *= deviation
     return np.divide(np.add.reduce(deviation, axis=along, keepdims=keepdim), input.dtype.type(freedom))
 
