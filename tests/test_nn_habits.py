@@ -38,6 +38,15 @@ def test_conversion_leaves_integer_parameters_alone():
     assert (net.index.dtype, net.weight.dtype) == (lab.int64, lab.float64)
 
 
+def test_the_type_float_is_float64():
+    """As in PyTorch, whatever the default dtype is."""
+    assert nn.Linear(1, 1).to(float).weight.dtype is lab.float64
+    assert {x.dtype for x in (lab.zeros(1, dtype=float), lab.ones(1).to(float), lab.tensor([1], dtype=float))} == {
+        lab.float64
+    }
+    assert (lab.zeros(1, dtype=int).dtype, lab.ones(1).to(bool).dtype) == (lab.int64, lab.bool)
+
+
 def test_numpy_integers_are_sizes():
     one, three = np.int64(1), np.int64(3)
     assert nn.Conv2d(2, 4, three, stride=one, padding=one)(lab.ones(1, 2, 5, 5)).shape == (1, 4, 5, 5)

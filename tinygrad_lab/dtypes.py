@@ -7,6 +7,7 @@ set the default floating dtype, and promote two operands as PyTorch does. It kno
 from __future__ import annotations
 
 import functools
+import types
 from typing import Any
 
 import numpy as np
@@ -97,15 +98,9 @@ def canonical(array: np.ndarray) -> np.ndarray:
 
 
 def as_numpy(spec: Any) -> np.dtype[Any]:
-    """The NumPy dtype that `spec` names: a dtype of ours or NumPy's, a string, or Python's `float`, `int`, `bool`."""
+    """The NumPy dtype that `spec` names: one of ours or of NumPy, a string, or a type of Python (float: 64 bits)."""
     if isinstance(spec, dtype):
         return spec.numpy
-    if spec is float:
-        return _default.numpy
-    if spec is int:
-        return int64.numpy
-    if spec is bool:
-        return bool_.numpy
     try:
         found = np.dtype(spec)
     except TypeError:
@@ -244,10 +239,24 @@ def constant(value: Any, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def finfo(type: Any = None) -> Any:
-    """Machine limits of a floating dtype (`eps`, `max`, `tiny`), as `np.finfo` of it."""
-    return np.finfo(as_numpy(_default if type is None else type))
+    """Machine limits of a floating dtype as Python numbers: `eps`, `max`, `min`, `tiny`, ...; TypeError for others.
+
+    >>> finfo(float16).max, 2 * finfo(float16).max
+    (65504.0, 131008.0)
+    """
+    kind = as_numpy(_default if type is None else type)
+    if kind.kind != "f":
+        raise TypeError(f"finfo: expected a floating dtype, got {kind}: for integers there is iinfo")
+    limits = np.finfo(kind)
+    names = ("eps", "max", "min", "tiny", "smallest_normal", "resolution")
+    return types.SimpleNamespace(
+        bits=limits.bits, dtype=kind.name, **{name: float(getattr(limits, name)) for name in names}
+    )
 
 
 def iinfo(type: Any) -> Any:
-    """Machine limits of an integer dtype, as `np.iinfo` of it."""
-    return np.iinfo(as_numpy(type))
+    """Machine limits of an integer dtype, as `np.iinfo` of it. TypeError for others."""
+    kind = as_numpy(type)
+    if kind.kind not in "iu":
+        raise TypeError(f"iinfo: expected an integer dtype, got {kind}: for floating ones there is finfo")
+    return np.iinfo(kind)

@@ -265,7 +265,7 @@ class Module(Hooked, Tree):
         for value in args:
             if isinstance(value, Tensor):
                 dtype = value.dtype
-            elif isinstance(value, dtypes.dtype):
+            elif isinstance(value, (dtypes.dtype, type)):  # Python's float, too
                 dtype = value
             elif not isinstance(value, bool):
                 device = value
