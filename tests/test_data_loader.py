@@ -421,3 +421,9 @@ def test_getitems_gives_the_samples_of_a_batch_at_once():
     asked: list = []
     loader = DataLoader(Table(wrap(np.arange(3))), batch_size=2)
     assert [batch[0].tolist() for batch in loader] == [[0, 1], [2]] and asked == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize("batch", [[1.0, None], [(1, 0.5), (2, None)], [wrap(np.ones(1)), 1.0], [np.ones(1), None]])
+def test_samples_without_a_value_are_no_numbers(batch):
+    with pytest.raises(TypeError):
+        default_collate(batch)

@@ -66,6 +66,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, np.generic):
         return as_tensor(np.asarray(batch))
     if isinstance(first, float):
+        if any(value is None for value in batch):  # NumPy would make NaN of it
+            raise TypeError(f"default_collate: must be a number in every sample, found None among {batch[:4]!r:.80}")
         return wrap(np.array(batch, dtype=np.float64))
     if isinstance(first, int):
         return tensor(list(batch))
@@ -232,6 +234,9 @@ class DataLoader:
 
 def _stack(values: Sequence[Tensor]) -> Tensor:
     """Tensors of one shape along a new dimension 0; the op `stack` is asked only where it has more to do than copy."""
+    for place, value in enumerate(values):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"default_collate: sample 0 is a tensor, but sample {place} is {type(value).__name__}")
     shapes = list(dict.fromkeys(value.shape for value in values))
     if len(shapes) > 1:
         raise RuntimeError(f"stack expects each tensor to be equal size, but the batch has shapes {shapes}")
