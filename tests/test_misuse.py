@@ -345,7 +345,7 @@ MISUSE: dict[str, tuple[Any, ...]] = {
     "misspelt loss": (
         lambda: functional().crossentropy,
         AttributeError,
-        "'crossentropy'; did you mean .*cross_entropy",
+        "'crossentropy': did you mean .*cross_entropy",
     ),
     "unknown argument": (lambda: torch.sum(ones(2), axes=0), TypeError, "unexpected keyword argument 'axes'"),
 }

@@ -160,9 +160,13 @@ CASES = {
     "an array with a typo in the name": (
         lambda: F.sofmax,
         AttributeError,
-        "tinygrad_lab.nn.functional has no function 'sofmax'; did you mean softmax",
+        "module 'tinygrad_lab.nn.functional' has no attribute 'sofmax': did you mean softmax",
     ),
-    "no such function": (lambda: F.qqq, AttributeError, "tinygrad_lab.nn.functional has no function 'qqq'"),
+    "no such function": (
+        lambda: F.qqq,
+        AttributeError,
+        "'tinygrad_lab.nn.functional' has no attribute 'qqq'; if PyTorch",
+    ),
     "parameter of integers": (
         lambda: nn.Parameter(lab.ones(2, dtype=lab.int64)),
         RuntimeError,

@@ -111,6 +111,16 @@ def averaged_weights(torch, nn, F, utils):
     return state(average)
 
 
+def variables(torch, nn, F, utils):
+    from_autograd = importlib.import_module(f"{torch.__name__}.autograd").Variable
+    x, w = data(torch)[0], torch.ones(4, dtype=torch.float64, requires_grad=True)
+    leaf = from_autograd(x, requires_grad=True)
+    still = from_autograd((leaf @ w).data * w.sum())
+    ((leaf @ w) * still).sum().backward()
+    assert not x.requires_grad and not still.requires_grad and leaf.is_leaf
+    return [leaf.grad.numpy(), w.grad.numpy()]
+
+
 def padded_sequences(torch, nn, F, utils):
     class Sequences(utils.Dataset):
         def __len__(self):
@@ -166,7 +176,16 @@ def signals(torch, nn, F, utils):
     return [*(y.detach().numpy() for y in outputs), x.grad.numpy()]
 
 
-SCRIPTS = [classifier, adversaries, gradient_penalty, averaged_weights, padded_sequences, early_stopping, signals]
+SCRIPTS = [
+    classifier,
+    adversaries,
+    gradient_penalty,
+    averaged_weights,
+    variables,
+    padded_sequences,
+    early_stopping,
+    signals,
+]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
@@ -201,6 +220,10 @@ def test_channels_are_dropped_whole():
         (lambda t: t.nn.LSTM, "write it with nn.Linear and a Python loop over time"),
         (lambda t: t.nn.Liner, r"no attribute 'Liner': did you mean Linear\?"),
         (lambda t: t.nn.utils.clip_gradients, "there are clip_grad_norm_, clip_grad_value_"),
+        (lambda t: t.cdist, r"no attribute 'cdist': write \(x1"),
+        (lambda t: t.nn.ParameterList, "keep each by self.register_parameter"),
+        (lambda t: t.nn.functional.interpolate, r"nn.functional' has no attribute 'interpolate': .*repeat_interleave"),
+        (lambda t: t.autograd.gard, r"autograd' has no attribute 'gard': did you mean grad\?"),
         (lambda t: t.vmap, "if PyTorch has it, it is not built here"),
     ],
 )

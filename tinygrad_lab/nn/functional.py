@@ -8,16 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_lab import ops  # noqa: F401  (declares every op)
+from tinygrad_lab.absent import absent
 from tinygrad_lab.ops.declare import registry
 
 globals().update({name: declared.function for name, declared in registry.items() if "functional" in declared.faces})
 
 
 def __getattr__(name: str) -> Any:  # only reached when there is no such function
-    if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import difflib
-
-    close = difflib.get_close_matches(name, globals())
-    hint = f"; did you mean {', '.join(close)}?" if close else ""
-    raise AttributeError(f"tinygrad_lab.nn.functional has no function '{name}'{hint}")
+    raise absent(__name__, name, globals())
