@@ -192,3 +192,48 @@ def test_hooks_keep_the_dtype() -> None:
     x.register_hook(lambda g: g.float())
     with pytest.raises(RuntimeError, match=r"must not change the dtype, here from float64 to float32"):
         x.sum().backward()
+
+
+def test_running_sums_of_float32_are_made_in_float64() -> None:
+    x = np.random.default_rng(0).random(200_000).astype(np.float32)
+    np.testing.assert_allclose(torch.tensor(x).cumsum(0).numpy(), x.astype(np.float64).cumsum(), rtol=1e-7)
+
+
+def test_limits_of_dtypes_are_python_numbers() -> None:
+    for dtype, theirs in ((torch.float16, np.float16), (torch.float32, np.float32), (torch.float64, np.float64)):
+        limits = torch.finfo(dtype)
+        assert {type(getattr(limits, name)) for name in ("eps", "max", "min", "tiny")} == {float}
+        assert (limits.max, limits.eps, limits.bits) == (
+            np.finfo(theirs).max,
+            np.finfo(theirs).eps,
+            np.finfo(theirs).bits,
+        )
+    assert torch.finfo().max == torch.finfo(torch.float32).max
+    assert torch.iinfo(torch.uint8).max == 255
+    with pytest.raises(TypeError, match="iinfo"):
+        torch.finfo(torch.int64)
+    for dtype in (torch.float32, torch.bool):
+        with pytest.raises(TypeError, match="finfo"):
+            torch.iinfo(dtype)
+
+
+# Random numbers
+
+
+def test_randint_takes_its_arguments_by_name_and_checks_them() -> None:
+    assert set(torch.randint(high=2, size=(99,)).tolist()) == {0, 1}
+    assert torch.randint(0, 256, (9,), dtype=torch.uint8).dtype == torch.uint8
+    with pytest.raises(RuntimeError, match="299 cannot be converted to uint8"):
+        torch.randint(0, 300, (2,), dtype=torch.uint8)
+    with pytest.raises(TypeError, match="float"):
+        torch.randint(0, 2.5, (2,))
+    with pytest.raises(TypeError, match="size"):
+        torch.randint(5)
+
+
+def test_normal_has_the_dtype_of_its_tensors() -> None:
+    mean = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    assert torch.normal(mean, 1.0).dtype == torch.normal(0.0, mean).dtype == torch.float64
+    assert torch.equal(torch.normal(mean, 0.0), mean)
+    with pytest.raises(RuntimeError, match="do not broadcast"):
+        torch.normal(mean, torch.ones(3))

@@ -6,6 +6,7 @@ The numbers are NumPy's (PCG64), not PyTorch's: a seed gives other values here t
 from __future__ import annotations
 
 import json
+import operator
 from typing import Any
 
 import numpy as np
@@ -199,7 +200,7 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: int = 0,
     high: Any = None,
     size: Any = None,
     *,
@@ -209,6 +210,8 @@ def randint(
     requires_grad: bool = False,
 ) -> Tensor:
     """Integers in [low, high), int64 by default: `randint(high, size)` or `randint(low, high, size)`.
+
+    TypeError for bounds that are no integers, RuntimeError if there is none between them, or `dtype` does not have all.
 
     >>> bool((randint(0, 10, (100,)) < 10).all())
     True
@@ -221,11 +224,12 @@ def randint(
         raise TypeError(
             f"randint: size must be a tuple of ints, got {size!r}; call randint(low, high, (rows, columns))"
         )
+    low, high = operator.index(low), operator.index(high)
     if high <= low:
         raise RuntimeError(f"randint: expects low < high, got low={low} and high={high}")
-    return finish(
-        source(generator).integers(low, high, shape_of((size,))), dtype or dtypes.int64, requires_grad, device
-    )
+    kind = dtypes.as_numpy(dtype or dtypes.int64)
+    dtypes.check_fits("randint", [low, high - 1], kind)
+    return finish(source(generator).integers(low, high, shape_of((size,))), kind, requires_grad, device)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -251,7 +255,13 @@ def normal(
         raise RuntimeError(f"normal: expects std >= 0.0, but found {stds.min()}")
     if size is None and not (isinstance(mean, Tensor) or isinstance(std, Tensor)):
         raise TypeError("normal: with numbers for mean and std a size is needed: normal(0.0, 1.0, (2, 3))")
-    shape = np.broadcast_shapes(means.shape, stds.shape) if size is None else shape_of((size,))
+    given = [value for value in (mean, std) if isinstance(value, Tensor)]
+    if dtype is None and given:
+        dtype = dtypes.result_type(*given)
+    try:
+        shape = np.broadcast_shapes(means.shape, stds.shape) if size is None else shape_of((size,))
+    except ValueError:
+        raise RuntimeError(f"normal: shapes {means.shape} of mean and {stds.shape} of std do not broadcast") from None
     return finish(_drawn("standard_normal", shape, dtype, generator) * stds + means, _floating(dtype), False)
 
 

@@ -72,8 +72,8 @@ def _accumulated(name, function, input, dim, dtype):
     kind = (
         dtypes.as_numpy(dtype) if dtype is not None else input.dtype if input.dtype.kind == "f" else np.dtype(np.int64)
     )
-    if kind.char == "e":  # accumulated in float32: in halves, 2048 + 1 is 2048
-        return _accumulated(name, function, input, dim, np.float32).astype(kind)
+    if kind.char in "ef":  # one after the other, so in float64, as in PyTorch: in halves, 2048 + 1 is 2048
+        return _accumulated(name, function, input, dim, np.float64).astype(kind)
     return function(input, axis=axis, dtype=kind) if input.ndim else input.astype(kind)
 
 
