@@ -114,6 +114,21 @@ def test_equal_to_the_bit(name: str, events: list[str]) -> None:
                 assert found.dtype == value.numpy().dtype
 
 
+def test_options_are_read_again_when_a_list_of_them_changes() -> None:
+    ends = []
+    for change in (True, False):
+        param = nn.Parameter(torch.ones(3))
+        optimizer = optim.Adam([param], betas=[0.9, 0.99] if change else [0.5, 0.99])  # type: ignore[arg-type]
+        for _ in range(2):
+            if optimizer.state and change:
+                optimizer.param_groups[0]["betas"][0] = 0.5
+                optimizer.state[param]["exp_avg"].mul_(5)  # what 0.5 would have kept of the first gradient
+            param.grad = torch.tensor([0.5, 1.0, 2.0])
+            optimizer.step()
+        ends.append(optimizer.state[param]["exp_avg"].numpy())
+    np.testing.assert_allclose(*ends, rtol=1e-6)
+
+
 def test_parameters_that_share_memory_are_updated_one_after_the_other() -> None:
     values = torch.ones(4)
     halves = [nn.Parameter(values[:3]), nn.Parameter(values[1:])]

@@ -158,7 +158,9 @@ class Optimizer:
         key = id(group), id(self.state), dtype
         known = self._rules.get(key)
         if known is None or known[0] != group:
-            known = self._rules[key] = {**group}, self._rule(group, dtype)
+            # Lists are copied (betas may be one), so that a change inside of them is seen.
+            options = {name: v[:] if type(v) is list and name != "params" else v for name, v in group.items()}
+            known = self._rules[key] = options, self._rule(group, dtype)
         return known[1]
 
     def __getstate__(self) -> dict[str, Any]:
