@@ -282,3 +282,10 @@ def test_random_values_have_the_right_distribution():
     assert set(whole.tolist()) == {-2, -1, 0, 1, 2}
     picked = lab.multinomial(lab.tensor([1.0, 3.0]), n, replacement=True, generator=generator).numpy()
     assert abs(picked.mean() - 0.75) < 5 * 0.4330 / n**0.5
+
+
+def test_the_device_has_a_type_and_equals_its_name():
+    device = lab.ones(2).device
+    assert device.type == "cpu" and device.index is None and str(device) == "cpu"
+    assert device == lab.device("cpu") and device == "cpu" and device != "cuda"
+    assert lab.ones(2).to(device).device is lab.zeros(1, device=device).device

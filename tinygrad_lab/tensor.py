@@ -114,11 +114,6 @@ class Tensor:
         return self.array.nbytes
 
     @property
-    def device(self) -> str:
-        """Always "cpu"."""
-        return "cpu"
-
-    @property
     def is_cuda(self) -> bool:
         return False
 
@@ -371,7 +366,14 @@ class Tensor:
     __hash__ = object.__hash__  # == compares elements, so tensors are told apart by identity in sets and dicts
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.array.ndim == 0 else format(str(self), spec)
+        if self.array.ndim == 0 and (spec or type(self) is Tensor):  # f"{loss}" is the number, as in PyTorch
+            return format(self.item(), spec)
+        if spec:
+            raise TypeError(
+                f"unsupported format string {spec!r} passed to a tensor of shape {self.shape}: one number can "
+                "be formatted; format .item() of one element, or str(tensor)"
+            )
+        return str(self)
 
     def __repr__(self) -> str:
         from tinygrad_lab.printing import tensor_text

@@ -127,7 +127,9 @@ for _name, _target in (
 ):
     setattr(Tensor, _name, _cast(_name, _target))
 
+_cpu = device()
 _others: dict[str, Any] = {
+    "device": property(lambda self: _cpu, doc='Always `device("cpu")`, which equals "cpu".'),
     "to": to,
     "type": type_,
     "type_as": type_as,
