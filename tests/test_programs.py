@@ -359,6 +359,17 @@ def perfect_predictions_and_constant_columns(torch, rng):
     return results
 
 
+def losses_are_printed(torch, rng):
+    loss = (leaf(torch, [0.25, 0.5]) ** 2).sum()
+    count, flag = torch.tensor(3), torch.tensor(True)
+    texts = [f"{loss}", f"{loss:.2f}", f"loss {count} {flag}", f"{torch.tensor([1, 2])}", f"{count!r}"]
+    try:
+        f"{torch.tensor([0.5, 0.25]):.2f}"
+    except TypeError:
+        texts.append("TypeError")
+    return texts
+
+
 def layer_and_optimizer_by_hand(torch, rng):
     class Scaled(torch.nn.Module):
         def __init__(self):
