@@ -146,7 +146,7 @@ def setitem(input, index, value):
     part, rest = located(out, index)
     try:
         part[rest] = value
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: more than one dimension for a mask
         raise RuntimeError(
             f"setitem: a value of shape {np.shape(value)} does not fit into x[index] of shape {part[rest].shape}, x "
             f"of shape {out.shape}"
