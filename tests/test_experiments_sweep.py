@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -144,6 +145,7 @@ def test_only_what_is_missing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_failed_runs_are_reported_and_lose_nothing(jobs: int, tmp_path: Path) -> None:
     grid = {"l2": [0.0, 900.0], "batch_size": [100, 5000]}
     result = quiet(BASE.replace(epochs=6, lr=1.0), grid, [0, 1], tmp_path, n_jobs=jobs)
+    assert not multiprocessing.active_children()  # workers end with their sweep
     assert [row["failed"] for row in result.rows()] == [0, 2, 2, 2]
     errors = [outcome.error for outcome in result.failures]
     assert sum("batch_size must be at most the 1077" in error for error in errors) == 4

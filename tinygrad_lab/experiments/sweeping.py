@@ -168,7 +168,7 @@ def _results(
         _prepare_once(tasks)
     # A sweep that is killed leaves its workers behind: idle ones end by themselves, soon instead of after 5 minutes.
     options = {"n_jobs": n_jobs, "inner_max_num_threads": 1, "idle_worker_timeout": 20}
-    where = _dask_backend(dask) if dask else joblib.parallel_config("loky", **options)
+    where = _dask_backend(dask) if dask else _own_processes(options)
     with where:
         # Nothing is sent before a worker is free for it, so that little is lost when the sweep is stopped.
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
@@ -179,6 +179,19 @@ def _results(
                 "a worker process died, out of memory perhaps: start the sweep again, with fewer jobs; it goes on with "
                 "what is missing"
             ) from None
+
+
+@contextlib.contextmanager
+def _own_processes(options: dict[str, Any]) -> Iterator[None]:
+    """Workers of this sweep only. joblib would keep them for the next one, which hangs if they are just giving up."""
+    import joblib
+    from joblib.externals.loky import get_reusable_executor
+
+    try:
+        with joblib.parallel_config("loky", **options):
+            yield
+    finally:
+        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _dask_backend(address: str) -> Any:
