@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_lab import grad_mode, graph, optim
-from tinygrad_lab.optim import optimizer as base
+from tinygrad_lab.optim import rules
 from tinygrad_lab.tensor import Tensor, wrap
 
 OPTIMIZERS = {
@@ -69,8 +69,8 @@ SHAPES = [(5, 4), (4,), (), (0, 3), (100, 90), (190, 180)]
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(base, "BLOCK", 15_000)
-    assert SHAPES[-2][0] * SHAPES[-2][1] > base.SMALL
+    monkeypatch.setattr(rules, "BLOCK", 15_000)
+    assert SHAPES[-2][0] * SHAPES[-2][1] > rules.SMALL
 
 
 def test_options_cover_every_optimizer():
@@ -273,8 +273,9 @@ def test_blocks_and_layouts_do_not_change_the_result(case, shape, layout, grad_l
 
     expected = result("C", "C")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "BLOCK", block)
-        patch.setattr(base, "SMALL", 0)
+        patch.setattr(rules, "BLOCK", block)
+        patch.setattr(rules, "SMALL", 0)
+        patch.setattr("tinygrad_lab.optim.optimizer.SMALL", 0)
         patch.setattr("tinygrad_lab.optim.sgd.SMALL", 0)
         np.testing.assert_array_equal(result(layout, grad_layout), expected)
 

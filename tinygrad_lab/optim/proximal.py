@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab.dtypes import constant
-from tinygrad_lab.optim.optimizer import Optimizer, Update, check, zeros_like
+from tinygrad_lab.optim.optimizer import Optimizer
+from tinygrad_lab.optim.rules import Update, check, zeros_like
 from tinygrad_lab.tensor import Tensor
 
 
