@@ -8,7 +8,7 @@ import pytest
 import tinygrad_lab as torch
 from tinygrad_lab import nn
 from tinygrad_lab.memory import CACHE_LINE
-from tinygrad_lab.ops.linalg import LARGE, product
+from tinygrad_lab.ops.products import LARGE, product
 
 SHAPES = {
     "small": (5, 7, 3),

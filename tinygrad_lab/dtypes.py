@@ -17,6 +17,7 @@ __all__ = [
     "as_numpy",
     "bool_",
     "check_fits",
+    "constant",
     "dtype",
     "finfo",
     "float16",

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_lab.dtypes import constant
 from tinygrad_lab.ops.arithmetic import where
 from tinygrad_lab.ops.declare import composition, op
-from tinygrad_lab.ops.linalg import counting, ones
+from tinygrad_lab.ops.products import counting, ones
 from tinygrad_lab.ops.reduce import mean, sum_
 from tinygrad_lab.ops.samples import Sample, integers, normal, uniform
 from tinygrad_lab.ops.shape import expand, reshape
@@ -90,6 +90,12 @@ def _in_range(target, classes):
     return np.where((target >= 0) & (target < classes), target, 0)
 
 
+def _label_index(target, shape):
+    """(index, axis): where in scores of this `shape` each position's label is, for take_along_axis and its like."""
+    axis = _class_axis(shape)
+    return np.expand_dims(_in_range(target, shape[axis]), axis), axis
+
+
 def _shares(dtype, target, weight, ignore_index, reduction):
     """How much each position's loss counts in the result: a number, or an array of the target's shape.
 
@@ -142,8 +148,7 @@ def _total(losses, share, reduction, shape):
 def minus_one_hot(probabilities, target):
     """p - onehot(target): p (N, C, d1, ...), labels (N, d1, ...); one out of range (ignored) subtracts from class 0."""
     difference = probabilities.copy(order="K")
-    axis = _class_axis(probabilities.shape)
-    at = np.expand_dims(_in_range(target, probabilities.shape[axis]), axis)
+    at, axis = _label_index(target, probabilities.shape)
     np.put_along_axis(difference, at, np.take_along_axis(difference, at, axis) - 1, axis)
     return difference
 
@@ -269,8 +274,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
         )
     check_labels("nll_loss", input, target, weight, ignore_index)
     share = _shares(input.dtype, target, weight, ignore_index, reduction)
-    axis = _class_axis(input.shape)
-    at = np.expand_dims(_in_range(target, input.shape[axis]), axis)
+    at, axis = _label_index(target, input.shape)
     losses = -np.take_along_axis(input, at, axis).reshape(-1)
     return _total(losses, share, reduction, target.shape), share
 
@@ -285,8 +289,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
 )
 def at_labels(input, target):
     """`input` (N, C, d1, ...) at each position's label, 0 elsewhere: its own adjoint."""
-    axis = _class_axis(input.shape)
-    at = np.expand_dims(_in_range(target, input.shape[axis]), axis)
+    at, axis = _label_index(target, input.shape)
     kept = np.zeros(input.shape, input.dtype)
     np.put_along_axis(kept, at, np.take_along_axis(input, at, axis), axis)
     return kept

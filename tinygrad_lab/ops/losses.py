@@ -1,7 +1,7 @@
-"""Losses between two tensors of equal shape: squared and absolute errors, binary cross-entropy, divergence, cosine.
+"""Losses between two tensors of equal shape: squared and absolute errors, divergence, cosine.
 
-Those of class labels are in `cross_entropy`. Each is averaged, summed or left per element, as `reduction` says. The
-errors are one op each because that is twice as fast as composing them, the binary cross-entropies because it is stable.
+Those of class labels are in `cross_entropy`, those of a yes or no in `binary_losses`. Each is averaged, summed or left
+per element, as `reduction` says. The errors are one op each because that is twice as fast as composing them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import warnings
 import numpy as np
 
 from tinygrad_lab.callers import user_stacklevel
-from tinygrad_lab.dtypes import promote
-from tinygrad_lab.ops.activation import logsigmoid
 from tinygrad_lab.ops.arithmetic import maximum, minimum, where
 from tinygrad_lab.ops.cross_entropy import check_reduction
 from tinygrad_lab.ops.declare import composition, op
-from tinygrad_lab.ops.elementwise import exp, log, sigmoid, sqrt
+from tinygrad_lab.ops.elementwise import exp, log, sqrt
 from tinygrad_lab.ops.reduce import mean, sum_
 from tinygrad_lab.ops.samples import Sample, normal, uniform
 from tinygrad_lab.ops.shape import expand
 
 __all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
     "cosine_similarity",
     "huber_loss",
     "kl_div",
@@ -33,8 +29,10 @@ __all__ = [
     "smooth_l1_loss",
 ]
 
+PROBABILITIES = uniform(3, 4, low=0.1, high=0.9)
 
-def _check(name, reduction, size_average=None, reduce=None):
+
+def check_options(name, reduction, size_average=None, reduce=None):
     if size_average is not None or reduce is not None:
         raise TypeError(
             f"{name}: size_average and reduce are long deprecated in PyTorch: use reduction='mean', 'sum' or 'none'"
@@ -64,18 +62,18 @@ def _require_floating(name, value, kind=RuntimeError):
     return value
 
 
-def _reduced(losses, reduction):
+def reduced(losses, reduction):
     if reduction == "none":
         return losses
     if losses.dtype.char == "e":
-        return np.float16(_reduced(losses.astype(np.float32), reduction))
+        return np.float16(reduced(losses.astype(np.float32), reduction))
     total = np.add.reduce(losses, axis=None)
     if reduction == "sum":
         return total
     return total / losses.dtype.type(losses.size or np.nan)
 
 
-def _share(g, shape, reduction):
+def share(g, shape, reduction):
     """The cotangent of each element's own loss."""
     return g * (1.0 / max(math.prod(shape), 1)) if reduction == "mean" else g
 
@@ -91,8 +89,8 @@ PAIRS = [
 
 @op(
     {
-        "input": lambda g, difference, reduction: _share(g * 2.0, difference.shape, reduction) * difference,
-        "target": lambda g, difference, reduction: _share(g * -2.0, difference.shape, reduction) * difference,
+        "input": lambda g, difference, reduction: share(g * 2.0, difference.shape, reduction) * difference,
+        "target": lambda g, difference, reduction: share(g * -2.0, difference.shape, reduction) * difference,
     },
     formula=r"y = \tfrac{1}{n}\textstyle\sum (a - t)^2",
     vjp_formula={"input": r"\bar a = \tfrac{2\bar y}{n}(a - t)", "target": r"\bar t = -\tfrac{2\bar y}{n}(a - t)"},
@@ -110,15 +108,15 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     >>> F.mse_loss(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
     tensor(2.)
     """
-    _check("mse_loss", reduction, size_average, reduce)
+    check_options("mse_loss", reduction, size_average, reduce)
     difference = _require_floating("mse_loss", _difference("mse_loss", input, target), NotImplementedError)
-    return _reduced(np.square(difference), reduction), difference
+    return reduced(np.square(difference), reduction), difference
 
 
 @op(
     {
-        "input": lambda g, sign, reduction: _share(g, sign.shape, reduction) * sign,
-        "target": lambda g, sign, reduction: _share(-g, sign.shape, reduction) * sign,
+        "input": lambda g, sign, reduction: share(g, sign.shape, reduction) * sign,
+        "target": lambda g, sign, reduction: share(-g, sign.shape, reduction) * sign,
     },
     formula=r"y = \tfrac{1}{n}\textstyle\sum |a - t|",
     vjp_formula={
@@ -138,17 +136,17 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     >>> F.l1_loss(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]), reduction="sum")
     tensor(2.)
     """
-    _check("l1_loss", reduction, size_average, reduce)
+    check_options("l1_loss", reduction, size_average, reduce)
     difference = _difference("l1_loss", input, target)
     if reduction == "mean":
         _require_floating("l1_loss", difference)
-    return _reduced(np.abs(difference), reduction), np.sign(difference)
+    return reduced(np.abs(difference), reduction), np.sign(difference)
 
 
 @op(
     {
-        "input": lambda g, slope, reduction: _share(g, slope.shape, reduction) * slope,
-        "target": lambda g, slope, reduction: _share(-g, slope.shape, reduction) * slope,
+        "input": lambda g, slope, reduction: share(g, slope.shape, reduction) * slope,
+        "target": lambda g, slope, reduction: share(-g, slope.shape, reduction) * slope,
     },
     formula=r"y = \tfrac{1}{n}\textstyle\sum c\,(|a - t| - \tfrac{c}{2}),\; c = \min(|a - t|, \delta)",
     vjp_formula={
@@ -169,13 +167,13 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
     >>> F.huber_loss(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 10.0]), reduction="none", delta=2.0)
     tensor([ 0.5, 18. ])
     """
-    _check("huber_loss", reduction)
+    check_options("huber_loss", reduction)
     if not delta > 0:
         raise RuntimeError(f"huber_loss: does not support non-positive values for delta, got {delta}")
     difference = _require_floating("huber_loss", _difference("huber_loss", input, target), NotImplementedError)
     slope = np.clip(difference, -delta, delta)
     losses = (difference - 0.5 * slope) * slope
-    return _reduced(losses, reduction), slope
+    return reduced(losses, reduction), slope
 
 
 @composition(
@@ -191,161 +189,12 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     >>> F.smooth_l1_loss(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 10.0]), reduction="none", beta=2.0)
     tensor([0.25, 9.  ])
     """
-    _check("smooth_l1_loss", reduction, size_average, reduce)
+    check_options("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: does not support negative values for beta, got {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     return huber_loss(input, target, reduction, beta) * (1 / beta)
-
-
-# Probabilities and logits of a yes or no
-
-
-def _check_binary(name, input, target, weight):
-    if input.shape != target.shape:
-        raise ValueError(
-            f"{name}: the target size {target.shape} must be the same as the input size {input.shape}: "
-            f"use input.squeeze(1) or target.reshape(input.shape)"
-        )
-    if input.dtype.kind != "f" or target.dtype is not input.dtype:
-        raise RuntimeError(
-            f"{name}: expected an input and a target of one floating dtype, got {input.dtype} and {target.dtype}: use "
-            f"target.float() (targets are probabilities, not class labels)"
-        )
-    if weight is not None and np.broadcast_shapes(input.shape, weight.shape) != input.shape:
-        raise RuntimeError(
-            f"{name}: a weight of shape {weight.shape} does not broadcast to the input's shape {input.shape}"
-        )
-
-
-def _check_probabilities(name, what, values):
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        hint = "; for logits use binary_cross_entropy_with_logits" if what == "input" else ""
-        raise RuntimeError(
-            f"{name}: all elements of {what} should be between 0 and 1, got {values.min()} to {values.max()}{hint}"
-        )
-
-
-def _weighted(g, shape, reduction, weight):
-    g = _share(g, shape, reduction)
-    return g if weight is None else g * weight
-
-
-PROBABILITIES = uniform(3, 4, low=0.1, high=0.9)
-
-
-@op(
-    {
-        "input": lambda g, input, target, weight, reduction: (
-            _weighted(g, input.shape, reduction, weight) * ((input - target) / maximum(input * (1 - input), 1e-12))
-        ),
-        "target": lambda g, input, weight, reduction: (
-            _weighted(g, input.shape, reduction, weight) * (log(1 - input) - log(input))
-        ),
-    },
-    formula=r"y = -\tfrac{1}{n}\textstyle\sum w\,(t \ln p + (1 - t)\ln(1 - p))",
-    vjp_formula={
-        "input": r"\bar p = \tfrac{\bar y}{n}\,w\,\frac{p - t}{p\,(1 - p)}",
-        "target": r"\bar t = \tfrac{\bar y}{n}\,w\,(\ln(1 - p) - \ln p)",
-    },
-    samples=[
-        Sample(PROBABILITIES, PROBABILITIES),
-        Sample(PROBABILITIES, PROBABILITIES, uniform(4, low=0.5, high=2), reduction="sum"),
-        Sample(PROBABILITIES, PROBABILITIES, uniform(3, 1, low=0.5, high=2)),
-        Sample(PROBABILITIES, PROBABILITIES, reduction="none"),
-        Sample(uniform(low=0.1, high=0.9), uniform(low=0.1, high=0.9)),
-    ],
-    arrays="weight",
-    faces="functional",
-)
-def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
-    """-(target log(input) + (1 - target) log(1 - input)) of probabilities, averaged, summed or per element.
-
-    input    probabilities in [0, 1]; their logarithms are clamped at -100, so that a certain miss is a finite loss
-    target   in [0, 1], of the input's shape and dtype
-    weight   broadcast to the input's shape; a mean is divided by the number of elements
-
-    ValueError if the shapes differ, RuntimeError for values out of range. For logits: binary_cross_entropy_with_logits.
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy.html
-
-    >>> F.binary_cross_entropy(torch.tensor([0.5, 0.0]), torch.tensor([1.0, 1.0]), reduction="none")
-    tensor([  0.6931, 100.    ])
-    """
-    name = "binary_cross_entropy"
-    _check(name, reduction, size_average, reduce)
-    _check_binary(name, input, target, weight)
-    _check_probabilities(name, "input", input)
-    _check_probabilities(name, "target", target)
-    with np.errstate(divide="ignore"):
-        log_yes, log_no = np.maximum(np.log(input), -100), np.maximum(np.log1p(-input), -100)
-    losses = (target - 1) * log_no - target * log_yes
-    return _reduced(losses if weight is None else losses * weight, reduction)
-
-
-def _logit_slope(probabilities, target, pos_weight):
-    if pos_weight is None:
-        return probabilities - target
-    return (1 + (pos_weight - 1) * target) * probabilities - pos_weight * target
-
-
-@op(
-    {
-        "input": lambda g, input_shape, target, weight, reduction, pos_weight, probabilities: (
-            _weighted(g, input_shape, reduction, weight) * _logit_slope(probabilities, target, pos_weight)
-        ),
-        "target": lambda g, input, weight, reduction, pos_weight, softplus: (
-            _weighted(g, input.shape, reduction, weight)
-            * (-input if pos_weight is None else (pos_weight - 1) * softplus - input)
-        ),
-    },
-    formula=r"y = -\tfrac{1}{n}\textstyle\sum w\,(q\,t \ln \sigma(a) + (1 - t)\ln(1 - \sigma(a)))",
-    vjp_formula={
-        "input": r"\bar a = \tfrac{\bar y}{n}\,w\,((1 + (q - 1)\,t)\,\sigma(a) - q\,t)",
-        "target": r"\bar t = \tfrac{\bar y}{n}\,w\,((1 - q)\ln\sigma(a) - a)",
-    },
-    samples=[
-        Sample(normal(3, 4), PROBABILITIES),
-        Sample(normal(3, 4), PROBABILITIES, uniform(3, 1, low=0.5, high=2), reduction="sum"),
-        Sample(normal(3, 4), PROBABILITIES, reduction="none", pos_weight=uniform(4, low=0.5, high=2)),
-        Sample(normal(3, 4), PROBABILITIES, uniform(4, low=0.5, high=2), pos_weight=uniform(4, low=0.5, high=2)),
-        Sample(normal(), uniform(low=0.1, high=0.9)),
-    ],
-    arrays="weight pos_weight",
-    residuals={"probabilities": lambda input: sigmoid(input), "softplus": lambda input: -logsigmoid(input)},
-    faces="functional",
-)
-def binary_cross_entropy_with_logits(
-    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
-):
-    """binary_cross_entropy(sigmoid(input), target) without overflow, for logits of any size.
-
-    input        logits
-    target       of the input's shape, floating, usually in [0, 1]
-    weight       broadcast to the input's shape; a mean is divided by the number of elements
-    pos_weight   what a positive target counts for, broadcast to the input's shape
-
-    ValueError if the shapes differ, RuntimeError for integers.
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html
-
-    >>> F.binary_cross_entropy_with_logits(torch.tensor([0.0, 100.0]), torch.tensor([1.0, 0.0]), reduction="none")
-    tensor([  0.6931, 100.    ])
-    """
-    name = "binary_cross_entropy_with_logits"
-    _check(name, reduction, size_average, reduce)
-    if target.dtype is not input.dtype and target.dtype.kind == input.dtype.kind == "f":
-        input, target = promote(input, target)
-    _check_binary(name, input, target, weight)
-    if pos_weight is not None and np.broadcast_shapes(input.shape, pos_weight.shape) != input.shape:
-        raise RuntimeError(
-            f"{name}: pos_weight of shape {pos_weight.shape} does not broadcast to the input's shape {input.shape}"
-        )
-    small = np.exp(-np.abs(input))  # never overflows
-    softplus = np.log1p(small) + np.maximum(-input, 0)  # log(1 + e**-input) = -log sigmoid(input)
-    losses = (1 - target) * input
-    losses += softplus if pos_weight is None else (1 + (pos_weight - 1) * target) * softplus
-    probabilities = np.where(input >= 0, input.dtype.type(1), small) / (1 + small)
-    return _reduced(losses if weight is None else losses * weight, reduction), probabilities, softplus
 
 
 # Compositions
@@ -373,7 +222,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     >>> F.kl_div(torch.log(torch.tensor([[0.5, 0.5]])), torch.tensor([[1.0, 0.0]]), reduction="batchmean")
     tensor(0.6931)
     """
-    _check("kl_div", "mean" if reduction == "batchmean" else reduction, size_average, reduce)
+    check_options("kl_div", "mean" if reduction == "batchmean" else reduction, size_average, reduce)
     for value in (input, target):
         _require_floating("kl_div", value)
     # t log t is 0 at t = 0, where the logarithm of 1 stands in.

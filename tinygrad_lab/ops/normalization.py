@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from tinygrad_lab import graph
-from tinygrad_lab.dtypes import widened
 from tinygrad_lab.ops.arithmetic import maximum
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.elementwise import rsqrt, sqrt
@@ -70,7 +69,8 @@ def standardize(input, weight=None, bias=None, dims=(-1,), eps=1e-5, observe=Non
         raise NotImplementedError(f"standardize: not implemented for {input.dtype}: convert with .float()")
     if input.dtype.char == "e":  # sums of squares overflow it: computed in float32, as in PyTorch
         return tuple(
-            each.astype(np.float16) for each in _standardized(widened(input), weight, bias, dims, eps, observe)
+            each.astype(np.float16)
+            for each in _standardized(input.astype(np.float32), weight, bias, dims, eps, observe)
         )
     return _standardized(input, weight, bias, dims, eps, observe)
 
