@@ -1,4 +1,7 @@
-"""Arrays that start at a cache line, for what is read and written many times. Knows NumPy only."""
+"""Where arrays lie: at a cache line, for what is read and written many times, and in pages that are already there.
+
+Knows NumPy only.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,12 @@ __all__ = ["CACHE_LINE", "empty_aligned"]
 
 CACHE_LINE = 64
 """Bytes. A vector register of AVX-512 is as wide: from an aligned array each load and store touches one line."""
+
+# glibc gives large arrays back to the system when they are freed, so that every step of a training loop would get its
+# gradients in new pages, which the system must first fill with zeros: a fifth of the time of 784-256-256-10. It learns
+# to keep up to twice the size of an array that was once freed, if that was at most 32 MiB. So it is shown one, which
+# costs nothing, because it is never written to. Other systems take no notice.
+np.empty(2**25 - 2**16, np.uint8)
 
 
 class _Memory(np.ndarray):
