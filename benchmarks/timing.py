@@ -69,7 +69,7 @@ def interleaved(
     for _ in range(rounds):
         for name, maker in makers.items():
             function = maker()
-            sleep(0.02)  # the thread pool of the block before stops spinning
+            sleep(0.1)  # the thread pool of the block before stops spinning: OpenBLAS's takes 30 ms, OpenMP's 10
             warm, start, elapsed = 0, perf_counter(), 0.0
             while elapsed < block_s / 4 or (warm < 3 and elapsed < block_s):
                 function()
