@@ -70,8 +70,9 @@ def gradient_of(function, values, dtype="float64"):
 def test_value_at_extremes_is_pytorchs(name, dtype):
     torch, theirs = pytorchs(name)
     values = np.array(EVERYWHERE, dtype)
-    if (name, dtype) == ("gelu", "float32"):
-        values = values[np.isfinite(values)]  # PyTorch gives NaN at inf, in float32 only
+    if name == "gelu" and dtype != "float64":
+        # PyTorch gives NaN at inf in float32, and with AVX-512 in float16 too; F.gelu(inf) is inf, as in float64.
+        values = values[np.isfinite(values)]
     found = registry[name].function(values)
     assert found.dtype == dtype
     expected = theirs(torch.tensor(values)).numpy()
