@@ -312,7 +312,8 @@ def _propagate(
     heap: list[tuple[int, Node]] = []  # the pending nodes by age, but for
     unsorted: list[Node] = []  # those that came last: in a chain one node is pending at a time, and needs no heap
     # The loop body serves the roots too: they are the edges of a virtual newest node.
-    op, saved, g = None, None, None
+    op, g, ours = None, None, False
+    saved: Any = None
     edges: Iterable[Any]
     contributions: Iterable[Any]
     edges, contributions = zip(*roots, strict=True) if roots else ((), ())
@@ -339,8 +340,18 @@ def _propagate(
                 if create_graph or contribution.shape != array.shape or contribution.dtype is not array.dtype:
                     contribution = fit(contribution, array.shape, array.dtype, op)
                 if edge not in arrived:
-                    keep = create_graph or _is_fresh(contribution, g, saved, op)
-                    arrived[edge] = contribution if keep else np.array(contribution)
+                    # What one of our rules just allocated becomes the leaf's gradient as it is. Not so the incoming
+                    # cotangent (the user's own, at the roots), a view, a saved value, or what another's rule returned.
+                    fresh = create_graph or (
+                        ours
+                        and contribution is not g
+                        and type(contribution) is np.ndarray
+                        and type(contribution.base) is not np.ndarray
+                    )
+                    for value in saved or ():  # by identity: `in` would compare elements
+                        if value is contribution:
+                            fresh = False
+                    arrived[edge] = contribution if fresh else np.array(contribution)
                 elif create_graph:
                     arrived[edge] = arrived[edge] + contribution
                 else:
@@ -348,7 +359,8 @@ def _propagate(
                     total += contribution
         if len(pending) == 1:
             node, g = pending.popitem()
-            heap.clear()
+            if heap:
+                heap.clear()
         elif pending:
             for newcomer in unsorted:
                 heappush(heap, (-newcomer.number, newcomer))
@@ -357,7 +369,8 @@ def _propagate(
         else:
             return arrived
         unsorted.clear()
-        owned.discard(node)
+        if owned:
+            owned.discard(node)
         if node.watch is not None:
             g = node.watch.see(g)
         if needed is not None:
@@ -368,6 +381,7 @@ def _propagate(
                 continue
         plan, saved, edges = node.plan, node.saved, node
         op = plan.op
+        ours = not op.may_alias
         if saved is None:
             _check_not_freed(node)
         elif node.number < mutations.latest:
@@ -384,17 +398,3 @@ def _propagate(
         if observers:
             for observer in observers:
                 observer.backward(node, g, contributions)
-
-
-def _is_fresh(array: Any, g: Any, saved: Any, op: Any) -> bool:
-    """Whether a rule just allocated `array`, so that it may become a leaf's gradient as it is.
-
-    Not so for the incoming cotangent itself, a view, a saved value, the user's own cotangent (op is None), or what came
-    out of a rule that is not ours.
-    """
-    if type(array) is not np.ndarray or type(array.base) is np.ndarray or array is g or op is None or op.may_alias:
-        return False
-    for value in saved or ():  # by identity: `in` would compare elements; a loop: all() takes longer  # noqa: SIM110
-        if value is array:
-            return False
-    return True

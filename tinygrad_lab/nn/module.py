@@ -65,7 +65,12 @@ class Module(Hooked, Tree):
         """Run `forward`, with hooks. An error gets a note that names this layer by its path in the outermost model."""
         try:
             first = next(numbers)
-            output = self._call_watched(args, kwargs) if self._hooks or observers else self.forward(*args, **kwargs)
+            if self._hooks or observers:
+                output = self._call_watched(args, kwargs)
+            elif len(args) == 1 and not kwargs:
+                output = self.forward(args[0])  # takes Python half the time of a call with * and **
+            else:
+                output = self.forward(*args, **kwargs)
             if type(output) is not Tensor:
                 self._mark(output, first)
             elif (node := output.node) is not None and node.number > first:  # else it was only handed on

@@ -14,8 +14,9 @@ then binds arguments and defaults, and a call does nothing that its op does not 
         if not is_tensor: return y                                  # arrays in, array out
         if wanted and grad_enabled():
             plan = plans[wanted]                                    # which rules, which saved values
-            node = record(plan, (input_edge, other_edge), plan.keep(input, other, y), y)
-        return wrap(y, node)
+            node = Node((input_edge, other_edge)); node.saved = plan.keep(input, other, y); ...
+        output = ...                                                # a Tensor of y and node
+        return output
 
 The text is generated and compiled at an op's first call: importing two hundred ops costs little, and a program pays for
 those that it uses. `print(registry["mul"].source)` shows it. This file knows Tensor, graph and dtypes, and no op.
@@ -244,11 +245,23 @@ def source_of(op: Any) -> str:
         kept = ", ".join((every, results, "edges") if op.sequence else (every, results))
         body += [
             "if wanted and grad_enabled():",
+            # `record` and `wrap`, written out: calling them takes as long as what they do.
             "    plan = plans[wanted] or op.plan(wanted)",
-            f"    node = record(plan, {edges}, plan.keep({kept}), y)",
+            f"    node = Node({edges})",
+            "    node.plan = plan",
+            f"    node.saved = plan.keep({kept})",
+            "    node.number = next(numbers)",
+            "    node.shape = y.shape",
+            "    node.dtype = y.dtype",
+            "    node.watch = node.call = None",
+            "    output = new(Tensor)",
+            "    output.array = y",
+            "    output.node = node",
+            "    output._requires_grad = True",
+            "    output._grad = output._watch = None",
             "else:",
             "    node = None",
-            "output = wrap(y, node)",
+            "    output = wrap(y)",
         ]
     else:
         body += ["node = None", "output = wrap(y)"]
@@ -276,13 +289,15 @@ def public_function(op: Any) -> Callable[..., Any]:
         "grad_enabled": grad_mode.grad_enabled,
         "mutations": graph.mutations,
         "ndarray": np.ndarray,
+        "new": object.__new__,
+        "Node": graph.Node,
+        "numbers": graph.numbers,
         "notify": notify,
         "observers": graph.observers,
         "op": op,
         "operand": operand,
         "plans": op.plans,
         "promote": dtypes.promote,
-        "record": graph.record,
         "refuse_gradient": refuse_gradient,
         "to_floating": dtypes.to_floating,
         "unwrap_sequence": unwrap_sequence,

@@ -27,7 +27,7 @@ def check_labels(name, input, target, weight, ignore_index):
     """Refuse labels of the wrong dtype, shape or range. Returns whether some are to be ignored."""
     shape = input.shape
     expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
-    classes = shape[_class_axis(shape)] if shape else 0
+    classes = shape[1] if len(shape) > 1 else shape[0] if shape else 0
     wrong_weight = weight is not None and weight.shape != (classes,)
     if target.dtype.kind not in "iu" or target.shape != expected or not shape or wrong_weight:
         _refuse(name, input, target, weight, expected, classes)
@@ -131,7 +131,7 @@ def _total(losses, share, reduction, shape):
     if reduction == "mean" and isinstance(share, np.ndarray) and not share.any():
         return losses.dtype.type(np.nan)  # the mean over nothing, as in PyTorch
     total = ones(losses.size, losses.dtype).dot(losses)
-    return total if isinstance(share, np.ndarray) else total * losses.dtype.type(share)
+    return total if isinstance(share, np.ndarray) else total * share
 
 
 @op(
@@ -160,8 +160,10 @@ def _label_slope(input, target, weight, ignore_index, reduction):
     return difference * (_per_position(share, input.shape) if isinstance(share, np.ndarray) else share)
 
 
-def _times_scalar(slope, g):
+def _times_slope(g, input_shape, slope, reduction):
     """slope * g: `slope` itself where g is the 1 that a backward pass starts from, which saves a pass over it."""
+    if reduction == "none":
+        return slope * _per_position(g, input_shape)
     return slope if type(g) is np.ndarray and g.item() == 1 else slope * g
 
 
@@ -184,11 +186,7 @@ def _from_class_rows(rows, shape):
 
 
 @op(
-    {
-        "input": lambda g, input_shape, slope, reduction: (
-            slope * _per_position(g, input_shape) if reduction == "none" else _times_scalar(slope, g)
-        )
-    },
+    {"input": _times_slope},
     formula=r"y = -\tfrac{1}{N}\textstyle\sum w_t \ln \mathrm{softmax}(a)_t",
     vjp_formula={"input": r"\bar a = \tfrac{\bar y}{N}\,w_t\,(\mathrm{softmax}(a) - \mathrm{onehot}(t))"},
     samples=[
@@ -209,17 +207,18 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
     ignores = check_labels("cross_entropy", input, target, weight, ignore_index)
     z = _class_rows(input)
     classes, positions = z.shape
-    elements = z.reshape(-1)  # a view, in which a label is one index
+    elements = z.ravel()  # a view, in which a label is one index
     if ignores or weight is not None or not positions:
         share = _shares(input.dtype, target, weight, ignore_index, reduction)
         labels = _in_range(target, classes)
     else:
         share = 1.0 / positions if reduction == "mean" else 1.0
         labels = target
-    at = labels.reshape(-1) * constant(positions, _INT64) + counting(positions)
+    at = labels.ravel() * constant(positions, _INT64)
+    at += counting(positions)
     z -= np.maximum.reduce(z, axis=0, initial=-np.inf)
     picked = elements[at]
-    np.exp(z, out=z)
+    np.exp(z, z)
     total = ones(classes, z.dtype).dot(z)
     value = _total(np.log(total) - picked, share, reduction, target.shape)
     # From here on z becomes the derivative: share * (softmax - onehot), which is all that the rule needs.

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinygrad_lab.ops.declare import composition, op
-from tinygrad_lab.ops.products import LARGE, multiply, product, sum_rows
+from tinygrad_lab.ops.products import LARGE, multiply, ones, product, sum_rows
 from tinygrad_lab.ops.samples import Sample, normal
 from tinygrad_lab.ops.shape import permute, reshape, transpose
 from tinygrad_lab.tensor import Tensor
@@ -95,12 +95,29 @@ def _rows(x):
     return x if len(x.shape) == 2 else reshape(x, (-1, x.shape[-1]))
 
 
+# The rules of `linear`. A matrix of cotangents is the usual case; where layers are small, Python is what takes time.
+
+
+def _linear_input(g, weight):
+    if g.ndim != 2:
+        return g @ weight
+    return multiply(g, weight) if type(g) is np.ndarray else product(g, weight)
+
+
+def _linear_weight(g, input):
+    if type(g) is np.ndarray and g.ndim == 2:
+        return multiply(g.T, input)
+    return product(_rows(g).mT, _rows(input))
+
+
+def _linear_bias(g):
+    if type(g) is np.ndarray and g.ndim == 2:
+        return ones(len(g), g.dtype).dot(g)
+    return sum_rows(_rows(g))
+
+
 @op(
-    {
-        "input": lambda g, weight: product(g, weight) if len(g.shape) == 2 else g @ weight,
-        "weight": lambda g, input: product(_rows(g).mT, _rows(input)),
-        "bias": lambda g: sum_rows(_rows(g)),
-    },
+    {"input": _linear_input, "weight": _linear_weight, "bias": _linear_bias},
     formula=r"Y = X W^{\mathsf T} + b",
     vjp_formula={
         "input": r"\bar X = \bar Y W",
