@@ -415,3 +415,76 @@ def test_a_module_call_marks_the_nodes_that_it_made():
     pair = Pair()
     made = pair(before)
     assert made["double"].grad_fn.call[1]() is pair and made["others"][0].grad_fn.call[1]() is pair
+
+
+class Counting(nn.Module):
+    """Has state beside its tensors."""
+
+    def __init__(self, calls=0):
+        super().__init__()
+        self.calls, self.inner = calls, nn.Linear(2, 1)
+
+    def get_extra_state(self):
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
+
+
+def test_extra_state_is_saved_and_loaded(tmp_path):
+    net = nn.Sequential(Counting(7))
+    state = net.state_dict()
+    assert list(state) == ["0._extra_state", "0.inner.weight", "0.inner.bias"]
+    lab.save({"model": state}, tmp_path / "net")
+    target = nn.Sequential(Counting())
+    target.load_state_dict(lab.load(tmp_path / "net")["model"])
+    assert target[0].calls == 7 and lab.equal(target[0].inner.weight, net[0].inner.weight)
+    del state["0._extra_state"]
+    with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "0._extra_state"'):
+        target.load_state_dict(state)
+    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "_extra_state"'):
+        nn.Linear(2, 1).load_state_dict({**nn.Linear(2, 1).state_dict(), "_extra_state": 1})
+
+
+def test_state_that_does_not_fit_leaves_the_extra_state_too():
+    target = Counting(1)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        target.load_state_dict({**Counting(2).state_dict(), "inner.weight": lab.zeros(3)})
+    assert target.calls == 1
+
+
+def test_a_child_may_say_itself_what_its_state_is():
+    class Renamed(nn.Linear):
+        def state_dict(self, *args, **kwargs):
+            state = super().state_dict(*args, **kwargs)
+            state[kwargs.get("prefix", "") + "kernel"] = state.pop(kwargs.get("prefix", "") + "weight")
+            return state
+
+    class Halved(nn.Linear):
+        def _save_to_state_dict(self, destination, prefix, keep_vars):
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+            del destination[prefix + "bias"]
+
+    net = nn.Sequential(Renamed(2, 2), Halved(2, 2))
+    assert list(net.state_dict()) == ["0.bias", "0.kernel", "1.weight"]
+    assert list(net[0].state_dict()) == ["bias", "kernel"]
+
+
+def test_a_loading_method_that_would_not_be_called_is_refused():
+    class Older(nn.Linear):
+        def _load_from_state_dict(self, state_dict, prefix, *rest):
+            pass
+
+    net = nn.Sequential(Older(1, 1))
+    with pytest.raises(NotImplementedError, match="Older defines _load_from_state_dict, which is not called here"):
+        net.load_state_dict(net.state_dict())
+
+
+def test_running_statistics_without_a_count_of_batches_are_loaded():
+    norm = nn.BatchNorm1d(2)
+    norm(lab.randn(4, 2))
+    state = norm.state_dict()
+    del state["num_batches_tracked"]
+    target = nn.BatchNorm1d(2)
+    assert target.load_state_dict(state).missing_keys == []
+    assert lab.equal(target.running_mean, norm.running_mean) and target.num_batches_tracked == 0

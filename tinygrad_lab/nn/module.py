@@ -1,8 +1,8 @@
 """The Module: what every layer and every model is.
 
 What this file lets you do: compose a model of parameters, buffers and other modules by assigning them to attributes,
-call it, switch between training and evaluation, convert, save, load and print it (walking through it is in `tree`,
-hooks are in `hooked`). It knows Tensor and the graph's observers; no op and no layer.
+call it, switch between training and evaluation, convert and print it (walking through it is in `tree`, hooks are in
+`hooked`, saving and loading in `stateful`). It knows Tensor and the graph's observers; no op and no layer.
 
 A registered value is kept in two places: in the dict of its kind (`_parameters`, `_buffers`, `_modules`), which says
 what there is and in which order, and as an ordinary attribute, because an attribute that Python finds by itself is read
@@ -11,17 +11,16 @@ ten times faster than one that `__getattr__` has to look up. Those dicts (`regis
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, Self
 from weakref import ref
 
 from tinygrad_lab import dtypes
 from tinygrad_lab.graph import mark_mutated, numbers, observers
 from tinygrad_lab.nn.hooked import Hooked
-from tinygrad_lab.nn.loading import IncompatibleKeys, load_state
 from tinygrad_lab.nn.parameter import Parameter
 from tinygrad_lab.nn.registered import Registered
+from tinygrad_lab.nn.stateful import Stateful
 from tinygrad_lab.nn.tree import Tree
 from tinygrad_lab.nn.whereabouts import add_layer_note
 from tinygrad_lab.ops.convert import check_device
@@ -32,7 +31,7 @@ __all__ = ["Module"]
 _KINDS = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "child module"}
 
 
-class Module(Hooked, Tree):
+class Module(Hooked, Stateful, Tree):
     """Base class of all layers and models: assign parameters and other modules to attributes, and define `forward`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html
@@ -311,36 +310,6 @@ class Module(Hooked, Tree):
     def cuda(self, device: Any = "cuda") -> Self:
         """RuntimeError: there is no other device."""
         return self.to(device=device)
-
-    # State
-
-    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
-        """(path, tensor) of what a state_dict holds, in its order; shared tensors under each of their names."""
-        for path, module in self.named_modules(remove_duplicate=False):
-            kept = {name: buffer for name, buffer in module._buffers.items() if name not in module._transient}
-            for name, tensor in (*module._parameters.items(), *kept.items()):
-                if tensor is not None:
-                    yield f"{path}.{name}" if path else name, tensor
-
-    def state_dict(
-        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Any]:
-        """All parameters and persistent buffers by path: detached tensors that share the model's memory.
-
-        `keep_vars` gives the parameters themselves; `destination` is a dict to add to.
-        """
-        state: dict[str, Any] = OrderedDict() if destination is None else destination
-        for name, tensor in self._named_state():
-            state[prefix + name] = tensor if keep_vars else tensor.detach()
-        return state
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Copy the values of a state_dict (of tensors or arrays) into this model: all of them, or none if any is wrong.
-
-        `strict=False` lets keys be missing or left over; the result names them. RuntimeError lists everything that
-        does not fit: missing and unexpected keys, and shapes. TypeError if it is not a mapping.
-        """
-        return load_state(type(self).__name__, dict(self._named_state()), state_dict, strict)
 
     # Printing
 

@@ -57,6 +57,7 @@ class _BatchNorm(Module):
     """
 
     dimensions: tuple[int, ...]  # that an input may have
+    _may_lack = ("num_batches_tracked",)  # PyTorch's files have it since version 0.4.1
 
     def __init__(
         self,
