@@ -237,3 +237,11 @@ def test_normal_has_the_dtype_of_its_tensors() -> None:
     assert torch.equal(torch.normal(mean, 0.0), mean)
     with pytest.raises(RuntimeError, match="do not broadcast"):
         torch.normal(mean, torch.ones(3))
+
+
+@pytest.mark.parametrize("empty", [[], ()])
+def test_all_and_any_over_no_dimensions_reduce_nothing(empty: object) -> None:
+    x = torch.tensor([[True, False]])
+    for reduction in (torch.all, torch.any):
+        assert reduction(x, dim=empty).tolist() == [[True, False]]
+        assert reduction(torch.tensor([2.0, 0.0]), dim=empty).tolist() == [True, False]

@@ -289,3 +289,15 @@ def test_the_device_has_a_type_and_equals_its_name():
     assert device.type == "cpu" and device.index is None and str(device) == "cpu"
     assert device == lab.device("cpu") and device == "cpu" and device != "cuda"
     assert lab.ones(2).to(device).device is lab.zeros(1, device=device).device
+
+
+def test_numpys_functions_of_tensors_give_tensors():
+    x = lab.tensor([1.0, 4.0])
+    for y in (np.sqrt(x), np.add(np.ones(2, "float32"), x), np.maximum(x, 1.5), np.isnan(x), np.sqrt(x[0])):
+        assert type(y) is lab.Tensor
+    assert np.sqrt(x).tolist() == [1.0, 2.0] and np.sqrt(x).dtype is lab.float32
+    assert np.isnan(x).dtype is lab.bool and np.sqrt(x[0]).shape == ()
+    assert np.concatenate([x, x]).dtype == np.float32  # not a function of elements: an array
+    assert np.add(x, 1j).dtype == np.complex64  # no tensor holds that
+    with pytest.raises(RuntimeError, match=r"Use tensor.detach\(\).numpy\(\)"):
+        np.sqrt(x.requires_grad_())

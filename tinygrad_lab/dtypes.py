@@ -89,6 +89,11 @@ def of_array(array: np.ndarray) -> dtype:
     return found
 
 
+def is_supported(array: np.ndarray) -> bool:
+    """Whether a Tensor can hold the array's dtype."""
+    return array.dtype in _from_numpy
+
+
 def canonical(array: np.ndarray) -> np.ndarray:
     """The same memory under NumPy's own dtype object. TypeError as `of_array`.
 

@@ -304,6 +304,10 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Any:
+        """What NumPy's functions make of a tensor's values is a tensor again: `np.exp(x)`. Nothing is recorded."""
+        return wrap(dtypes.canonical(array)) if dtypes.is_supported(array) else array
+
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number. RuntimeError for any other size."""
         if self.array.size != 1:

@@ -25,7 +25,9 @@ REDUCED = [
 
 
 def _reduced(function, input, dim, keepdim):
-    result = function(input, axis=None if dim is None else axes(dim, input.ndim), keepdims=keepdim)
+    if dim is not None:
+        dim = axes(dim, input.ndim) if np.size(dim) else ()  # no dimensions: nothing is reduced, unlike in sums
+    result = function(input, axis=dim, keepdims=keepdim)
     return result.astype(np.uint8) if input.dtype == np.uint8 else result  # uint8 was PyTorch's bool once
 
 

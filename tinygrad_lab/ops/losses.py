@@ -56,7 +56,9 @@ def _difference(name, input, target):
 
 def _require_floating(name, value, kind=RuntimeError):
     """`value`, which must be of a floating dtype."""
-    dtype = getattr(value, "array", value).dtype
+    dtype = getattr(getattr(value, "array", value), "dtype", None)
+    if dtype is None:
+        raise TypeError(f"{name}: input and target must be Tensors, got {type(value).__name__}: use torch.tensor(...)")
     if dtype.kind != "f":
         raise kind(f"{name}: expected a floating dtype, got {dtype}: convert with .float()")
     return value
