@@ -21,6 +21,7 @@ from tinygrad_lab.utils.data import (
     Sampler,
     SequentialSampler,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
     default_collate,
@@ -222,7 +223,11 @@ def test_default_collate_refuses(batch, error, text):
         ({"batch_size": -3}, ValueError, "batch_size=-3"),
         ({"batch_size": 2.5}, ValueError, "batch_size=2.5"),
         ({"batch_size": True}, ValueError, "batch_size=True"),
-        ({"num_workers": 2}, NotImplementedError, "num_workers=2"),
+        ({"num_workers": 2, "worker_init_fn": print}, NotImplementedError, "worker_init_fn is called in worker"),
+        ({"prefetch_factor": 2}, ValueError, "prefetch_factor=2 option needs num_workers > 0"),
+        ({"persistent_workers": True}, ValueError, "persistent_workers=True option needs num_workers > 0"),
+        ({"multiprocessing_context": "spawn"}, ValueError, "multiprocessing_context='spawn' option needs"),
+        ({"timeout": -1}, ValueError, "timeout=-1"),
         ({"num_workers": -1}, ValueError, "num_workers=-1"),
         ({"sampler": [0], "shuffle": True}, ValueError, "mutually exclusive with shuffle"),
         ({"batch_sampler": [[0]], "batch_size": 2}, ValueError, "batch_sampler option is mutually exclusive"),
@@ -427,3 +432,17 @@ def test_getitems_gives_the_samples_of_a_batch_at_once():
 def test_samples_without_a_value_are_no_numbers(batch):
     with pytest.raises(TypeError):
         default_collate(batch)
+
+
+def test_options_of_workers_change_no_batch():
+    def batches(**options):
+        return [x.tolist() for x in DataLoader(range(5), 2, True, generator=Generator().manual_seed(1), **options)]
+
+    assert batches(num_workers=2, persistent_workers=True, prefetch_factor=4, pin_memory=True, timeout=9) == batches()
+
+
+def test_a_subset_is_visited_in_a_new_order_each_time():
+    sampler = SubsetRandomSampler([5, 1, 3, 9, 7], Generator().manual_seed(0))
+    orders = [list(sampler) for _ in range(20)]
+    assert all(sorted(order) == [1, 3, 5, 7, 9] for order in orders) and len(set(map(tuple, orders))) > 10
+    assert len(sampler) == 5 and len(DataLoader(range(10), 2, sampler=sampler)) == 3

@@ -27,7 +27,6 @@ _REMEDIES = {
     "ConvTranspose1d ConvTranspose2d conv_transpose2d": "enlarge with repeat_interleave and use Conv2d",
     "spectral_norm weight_norm parametrizations": "divide the weight in forward, and call nn.functional with it",
     "AveragedModel swa_utils": "average copies of the parameters under no_grad, with lerp_",
-    "SubsetRandomSampler": "use DataLoader(Subset(dataset, indices), shuffle=True)",
     "TripletMarginLoss MarginRankingLoss CosineEmbeddingLoss HingeEmbeddingLoss GaussianNLLLoss PoissonNLLLoss"
     " triplet_margin_loss margin_ranking_loss cosine_embedding_loss hinge_embedding_loss gaussian_nll_loss"
     " poisson_nll_loss": "write its formula with the operations of tensors: gradients follow",

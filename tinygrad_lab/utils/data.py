@@ -23,6 +23,7 @@ from tinygrad_lab.utils.sampler import (
     RandomSampler,
     Sampler,
     SequentialSampler,
+    SubsetRandomSampler,
     WeightedRandomSampler,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "Sampler",
     "SequentialSampler",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
     "default_collate",
@@ -128,20 +130,22 @@ class DataLoader:
         shuffle: visit in a new random order at each iteration.
         sampler: an iterable of indices, instead of `shuffle`.
         batch_sampler: an iterable of lists of indices, instead of `batch_size`, `shuffle`, `sampler` and `drop_last`.
-        num_workers: only 0; loading happens in this process.
+        num_workers, timeout, multiprocessing_context, prefetch_factor, persistent_workers, in_order: of worker
+            processes. There are none: batches are loaded in this process, in order, and are the same.
         collate_fn: makes a batch of a list of samples; `default_collate` unless given.
-        pin_memory: of no effect, as in PyTorch where there is no GPU.
+        pin_memory, pin_memory_device: of no effect, as in PyTorch where there is no GPU.
         drop_last: leave out a last batch that would be shorter.
         generator: source of the shuffling; the global one (`manual_seed`) by default.
+        worker_init_fn: only None, where `num_workers` is not 0: there is no worker to call it in.
 
     With the default collation, batches of a `TensorDataset` come from one array index each. In sequential order they
     are read-only views of the dataset's memory: nothing is copied, and an in-place change of a batch raises rather
     than spoils the data (`clone()` it first).
 
     Raises:
-        ValueError: `batch_size` is not a positive integer, options exclude each other, `num_workers` is negative, or
-            `shuffle=True` with an empty dataset.
-        NotImplementedError: `num_workers` above 0.
+        ValueError: `batch_size` is not a positive integer, options exclude each other (those of workers need some), a
+            negative `num_workers` or `timeout`, or `shuffle=True` with an empty dataset.
+        NotImplementedError: `worker_init_fn`.
 
     >>> loader = DataLoader(range(5), batch_size=2)
     >>> len(loader), [batch.tolist() for batch in loader]
@@ -159,13 +163,31 @@ class DataLoader:
         collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
         generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
     ) -> None:
-        if num_workers < 0:
-            raise ValueError(f"num_workers option should be non-negative, but got num_workers={num_workers}")
-        if num_workers > 0:
+        for name, value in {"num_workers": num_workers, "timeout": timeout}.items():
+            if value < 0:
+                raise ValueError(f"{name} option should be non-negative, but got {name}={value}")
+        of_workers = {
+            "prefetch_factor": prefetch_factor,
+            "persistent_workers": persistent_workers,
+            "multiprocessing_context": multiprocessing_context,
+        }
+        for name, value in of_workers.items():
+            if value and num_workers == 0:
+                raise ValueError(f"{name}={value!r} option needs num_workers > 0")
+        if worker_init_fn is not None and num_workers > 0:
             raise NotImplementedError(
-                f"num_workers={num_workers}: loading in worker processes does not exist here; leave num_workers=0"
+                "worker_init_fn is called in worker processes, and there are none here: leave it out, and seed with "
+                "torch.manual_seed or generator="
             )
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")

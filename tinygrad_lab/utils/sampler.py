@@ -97,6 +97,25 @@ class RandomSampler(Sampler):
         return self.num_samples
 
 
+class SubsetRandomSampler(Sampler):
+    """The given indices in a fresh random order at each iteration.
+
+    >>> sorted(SubsetRandomSampler([4, 2, 7]))
+    [2, 4, 7]
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        self.indices = indices
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        for position in source(self.generator).permutation(len(self.indices)).tolist():
+            yield self.indices[position]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
 class WeightedRandomSampler(Sampler):
     """`num_samples` indices, index i with probability proportional to `weights[i]` (at least 0, need not sum to 1).
 
