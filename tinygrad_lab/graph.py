@@ -151,19 +151,20 @@ def _buffer(array: np.ndarray) -> np.ndarray:
 def mark_mutated(*arrays: np.ndarray, number: int | None = None) -> None:
     """Log that the memory of `arrays` was just changed in place (by the node `number`, if the change was recorded)."""
     mutations.latest = number = number or next(numbers)
+    log = mutations.log
     for array in arrays:
-        buffer = array if type(array.base) is not np.ndarray else _buffer(array)
-        entry = mutations.log.get(id(buffer))
+        entry = log.get(id(array))  # the usual case: an array that owns its memory, and was changed before
         if entry is None:
-            _log_first(buffer, number)
-        else:
-            entry[0] = number
+            buffer = _buffer(array)
+            entry = log.get(id(buffer)) or _log(buffer)
+        entry[0] = number
 
 
-def _log_first(buffer: np.ndarray, number: int) -> None:
+def _log(buffer: np.ndarray) -> list[Any]:
     """Begin an entry. Its weak reference drops it with the buffer, before the id can be used again."""
     key, log = id(buffer), mutations.log
-    log[key] = [number, weakref.ref(buffer, lambda _: log.pop(key, None))]
+    log[key] = entry = [0, weakref.ref(buffer, lambda _: log.pop(key, None))]
+    return entry
 
 
 def mark_unrecorded(array: np.ndarray, shared: bool) -> None:
@@ -310,7 +311,7 @@ def _propagate(
     pending: dict[Node, Any] = {}  # nodes whose users have not all run: the cotangent so far
     owned: set[Node] = set()  # pending nodes whose cotangent is a sum that this pass allocated: added to in place
     heap: list[tuple[int, Node]] = []  # the pending nodes by age, but for
-    unsorted: list[Node] = []  # those that came last: in a chain one node is pending at a time, and needs no heap
+    unsorted: list[Node] = []  # those that came last. In a chain one node is pending at a time, and needs neither
     # The loop body serves the roots too: they are the edges of a virtual newest node.
     op, g, ours = None, None, False
     saved: Any = None
@@ -327,8 +328,9 @@ def _propagate(
                 if create_graph or contribution.shape != edge.shape or contribution.dtype is not edge.dtype:
                     contribution = fit(contribution, edge.shape, edge.dtype, op)
                 if edge not in pending:
+                    if pending:
+                        unsorted.append(edge)
                     pending[edge] = contribution
-                    unsorted.append(edge)
                 elif edge in owned:
                     pending[edge] += contribution
                 else:
@@ -362,13 +364,13 @@ def _propagate(
             if heap:
                 heap.clear()
         elif pending:
-            for newcomer in unsorted:
+            for newcomer in unsorted if heap else pending:
                 heappush(heap, (-newcomer.number, newcomer))
+            unsorted.clear()
             node = heappop(heap)[1]
             g = pending.pop(node)
         else:
             return arrived
-        unsorted.clear()
         if owned:
             owned.discard(node)
         if node.watch is not None:
@@ -386,8 +388,7 @@ def _propagate(
             _check_not_freed(node)
         elif node.number < mutations.latest:
             _check_unchanged(node)
-        override = None if rules is None else rules(node)
-        if override is not None:
+        if rules is not None and (override := rules(node)) is not None:
             contributions = override(g, node)
         elif create_graph:
             contributions = plan.pull(g, plan.tensors(node))
