@@ -395,3 +395,35 @@ def test_random_fills():
     with lab.no_grad():
         parameter = lab.zeros(3, requires_grad=True).normal_()
     assert parameter.is_leaf and parameter.requires_grad
+
+
+SELECTING = {
+    "relu": lambda x: lab.relu(x),
+    "clamp": lambda x: x.clamp(min=0),
+    "clamp to a tensor": lambda x: x.clamp(min=lab.zeros(3, dtype=lab.float64)),
+    "clamp from above": lambda x: -(-x).clamp(max=0),
+    "maximum": lambda x: lab.maximum(x, lab.zeros(3, dtype=lab.float64)),
+    "minimum": lambda x: -lab.minimum(-x, lab.zeros(3, dtype=lab.float64)),
+    "relu6": lambda x: F.relu6(x),
+    "hardtanh": lambda x: F.hardtanh(x, 0, 9),
+    "threshold": lambda x: F.threshold(x, 0, 0),
+    "where": lambda x: lab.where(x > 0, x, 0.0),
+    "where of bytes": lambda x: lab.where((x > 0).to(lab.uint8) * 2, x, 0.0),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", SELECTING)
+def test_an_infinite_gradient_does_not_pass_what_was_cut_off(name, create_graph):
+    # The root's slope at 0 is infinite: times a mask's 0 it would be NaN, as in sqrt(clamp(d2, min=0)) of distances.
+    x = lab.tensor([-1.0, 4.0, -2.0], dtype=lab.float64, requires_grad=True)
+    (gradient,) = lab.autograd.grad(SELECTING[name](x).sqrt().sum(), x, create_graph=create_graph)
+    assert gradient.tolist() == [0.0, 0.25, 0.0]
+
+
+def test_quotients_may_be_changed_in_place():
+    x = lab.tensor([3.0, 4.0], requires_grad=True)
+    y = x / x.norm()
+    y *= 2
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad, [0.064, -0.048], rtol=1e-5)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from tinygrad_lab.dtypes import constant
-from tinygrad_lab.ops.arithmetic import minimum, where
+from tinygrad_lab.ops.arithmetic import kept, minimum, where
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.elementwise import abs_, exp, sigmoid
 from tinygrad_lab.ops.samples import Sample, normal, uniform
@@ -32,17 +32,8 @@ def _refuse_bools(name, input):
         raise RuntimeError(f"{name}: Boolean inputs not supported for {name}: convert with .float()")
 
 
-def _passed(g, mask):
-    """g * mask. NumPy takes 1.7 times as long to multiply by bools as to make floats of them first."""
-    if type(g) is not np.ndarray:
-        return g * mask
-    factor = mask.astype(g.dtype)
-    factor *= g
-    return factor
-
-
 @op(
-    {"input": lambda g, y: _passed(g, y > constant(0, y.dtype))},
+    {"input": lambda g, y: kept(g, y > constant(0, y.dtype))},
     formula=r"y = \max(a, 0)",
     vjp_formula={"input": r"\bar a = \bar y \odot [y > 0]"},
     samples=KINK_AT_0,
@@ -59,7 +50,7 @@ def relu(input, inplace=False):
 
 
 @op(
-    {"input": lambda g, y, min_val, max_val: _passed(g, (y > min_val) & (y < max_val))},
+    {"input": lambda g, input, min_val, max_val: kept(g, (input > min_val) & (input < max_val))},
     formula=r"y = \min(\max(a, l), u)",
     vjp_formula={"input": r"\bar a = \bar y \odot [l < a < u]"},
     samples=[
@@ -84,7 +75,7 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
 
 
 @op(
-    {"input": lambda g, y: _passed(g, (y > 0) & (y < 6))},
+    {"input": lambda g, input: kept(g, (input > 0) & (input < 6))},
     formula=r"y = \min(\max(a, 0), 6)",
     vjp_formula={"input": r"\bar a = \bar y \odot [0 < a < 6]"},
     samples=[Sample(uniform(3, 4, low=-3, high=9, away_from=(0.0, 6.0))), Sample(uniform(low=1, high=5))],
@@ -309,7 +300,7 @@ def mish(input, inplace=False):
 
 
 @op(
-    {"input": lambda g, input: g * ((input > -3) & (input < 3)) / 6},
+    {"input": lambda g, input: kept(g, (input > -3) & (input < 3)) / 6},
     formula=r"y = \min(\max(a/6 + 1/2, 0), 1)",
     vjp_formula={"input": r"\bar a = \tfrac16 \bar y \odot [-3 < a < 3]"},
     samples=KINKS_AT_3,
@@ -345,7 +336,7 @@ def hardswish(input, inplace=False):
 
 
 @op(
-    {"input": lambda g, input, threshold: _passed(g, input > threshold)},
+    {"input": lambda g, input, threshold: kept(g, input > threshold)},
     formula=r"y = a \text{ if } a > t \text{ else } v",
     vjp_formula={"input": r"\bar a = \bar y \odot [a > t]"},
     samples=[Sample(normal(3, 4, away_from=(0.5,)), 0.5, -2.0), Sample(uniform(low=1, high=2), 0.5, 0.0)],

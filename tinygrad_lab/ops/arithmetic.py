@@ -103,10 +103,13 @@ def _floating(operand):
 @op(
     {
         "input": lambda g, other, rounding_mode: g / other if rounding_mode is None else g * 0,
-        "other": lambda g, other, y, rounding_mode: -g * y / other if rounding_mode is None else g * 0,
+        # Not by the output, which programs change in place: y = x / x.norm(); y *= 2.
+        "other": lambda g, input, other, rounding_mode: (
+            -g * (input / other) / other if rounding_mode is None else g * 0
+        ),
     },
     formula=r"y = a / b",
-    vjp_formula={"input": r"\bar a = \bar y / b", "other": r"\bar b = -\bar y \odot y / b"},
+    vjp_formula={"input": r"\bar a = \bar y / b", "other": r"\bar b = -\bar y \odot a / b^2"},
     samples=POSITIVE_SECOND,
     promotes="input other",
     aliases="divide true_divide",
@@ -194,15 +197,32 @@ def neg(input):
     return np.negative(input)
 
 
-def _share(a, b):
-    """The part of the cotangent that goes to `a` in max(a, b): 1, 0, or half at a tie."""
-    return (a > b) + (a == b) * np.float32(0.5)
+_BITS = {size: np.dtype(f"int{8 * size}") for size in (2, 4, 8)}
+
+
+def kept(g, mask):
+    """`g` where the mask is True, else 0. Not g * mask, which is NaN where g is infinite: relu(x).sqrt() at x < 0.
+
+    On arrays by their bits, which takes NumPy a tenth of the time of `where`.
+    """
+    if type(g) is not np.ndarray or g.shape != mask.shape:
+        return where(mask, g, 0.0)
+    kind = _BITS[g.itemsize]
+    bits = np.asarray(mask).astype(kind)
+    np.negative(bits, bits)  # all ones where True
+    bits &= g.view(kind)
+    return bits.view(g.dtype)
+
+
+def _halved(g, a, b):
+    """The cotangent of max(a, b) or min(a, b), of which each gets half at a tie."""
+    return g * (1 - (a == b) * np.float32(0.5))
 
 
 @op(
     {
-        "input": lambda g, input, other: g * _share(input, other),
-        "other": lambda g, input, other: g * _share(other, input),
+        "input": lambda g, input, other: kept(_halved(g, input, other), ~(input < other)),
+        "other": lambda g, input, other: kept(_halved(g, input, other), ~(other < input)),
     },
     formula=r"y = \max(a, b)",
     vjp_formula={
@@ -223,8 +243,8 @@ def maximum(input, other):
 
 @op(
     {
-        "input": lambda g, input, other: g * _share(other, input),
-        "other": lambda g, input, other: g * _share(input, other),
+        "input": lambda g, input, other: kept(_halved(g, input, other), ~(other < input)),
+        "other": lambda g, input, other: kept(_halved(g, input, other), ~(input < other)),
     },
     formula=r"y = \min(a, b)",
     vjp_formula={
@@ -245,8 +265,8 @@ def minimum(input, other):
 
 @op(
     {
-        "input": lambda g, condition: where(condition, g, 0.0),
-        "other": lambda g, condition: where(condition, 0.0, g),
+        "input": lambda g, condition: kept(g, condition != 0),
+        "other": lambda g, condition: kept(g, condition == 0),
     },
     formula=r"y = a \text{ if } c \text{ else } b",
     vjp_formula={"input": r"\bar a = \bar y \odot [c]", "other": r"\bar b = \bar y \odot [\neg c]"},
@@ -301,7 +321,7 @@ def lerp(input, end, weight):
 
 def _reflected(function):
     def reflected(self, other):
-        return function(other, self)
+        return NotImplemented if isinstance(other, (list, tuple, str)) else function(other, self)
 
     return reflected
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from tinygrad_lab import dtypes
+from tinygrad_lab.ops.arithmetic import kept
 from tinygrad_lab.ops.declare import op
 from tinygrad_lab.ops.samples import Sample, distinct, normal
 from tinygrad_lab.ops.shape import expand, reshape
@@ -136,7 +137,8 @@ def tie_share(input, y, dim, keepdim):
 
 
 def _picked(g, input, y, dim, keepdim):
-    return spread(g, input.shape, dim, keepdim) * tie_share(input, y, dim, keepdim)
+    share = tie_share(input, y, dim, keepdim)
+    return kept(spread(g, input.shape, dim, keepdim) * share, share != 0)
 
 
 def check_not_empty(name, shape, dim, error=RuntimeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_lab.ops.arithmetic import where
+from tinygrad_lab.ops.arithmetic import kept, where
 from tinygrad_lab.ops.comparison import isfinite
 from tinygrad_lab.ops.declare import composition, op
 from tinygrad_lab.ops.samples import Sample, distinct, normal, uniform
@@ -100,7 +100,7 @@ def frac(input):
 
 
 @op(
-    {"input": lambda g, input, min: g * (input >= min), "min": lambda g, input, min: g * (input < min)},
+    {"input": lambda g, input, min: kept(g, input >= min), "min": lambda g, input, min: kept(g, input < min)},
     formula=r"y = \max(a, l)",
     vjp_formula={"input": r"\bar a = \bar y \odot [a \ge l]", "min": r"\bar l = \bar y \odot [a < l]"},
     samples=[
@@ -122,7 +122,7 @@ def clamp_min(input, min):
 
 
 @op(
-    {"input": lambda g, input, max: g * (input <= max), "max": lambda g, input, max: g * (input > max)},
+    {"input": lambda g, input, max: kept(g, input <= max), "max": lambda g, input, max: kept(g, input > max)},
     formula=r"y = \min(a, u)",
     vjp_formula={"input": r"\bar a = \bar y \odot [a \le u]", "max": r"\bar u = \bar y \odot [a > u]"},
     samples=[
