@@ -116,7 +116,7 @@ def test_outputs_and_gradients_from_equal_weights(text, shape):
         theirs.zero_grad()
         values = rng.normal(size=shape)
         x, t = lab.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
-        y, z = mine(x), theirs(t.clone())  # a clone, because inplace=True may not write into a leaf
+        y, z = mine(x.clone()), theirs(t.clone())  # clones, because inplace=True may not write into a leaf
         close(y, z)
         weights = rng.normal(size=y.shape)
         (y * lab.tensor(weights)).sum().backward()
@@ -260,3 +260,33 @@ def test_load_state_dict_errors_read_as_in_pytorch():
             return str(error).replace("torch.Size([2, 2])", "(2, 2)").replace("torch.Size([3, 2])", "(3, 2)")
 
     assert message(nn, lab.zeros) == message(torch.nn, torch.zeros)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{name}(inplace=True)" for name in ("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardsigmoid", "Hardswish")),
+        *(f"{name}(inplace=True)" for name in ("LeakyReLU", "ELU", "CELU", "Hardtanh")),
+        "Dropout(1.0, inplace=True)",
+        "Dropout2d(1.0, inplace=True)",
+    ],
+)
+def test_inplace_overwrites_the_input(text):
+    mine, theirs = both(text)
+    values = np.array([[-1.0, 0.5], [2.0, -0.25]]).reshape(1, 2, 2, 1)
+    x, t = lab.tensor(values), torch.tensor(values)
+    assert mine(x) is x
+    theirs(t)
+    close(x, t)
+    x, t = (each.tensor(values, requires_grad=True) for each in (lab, torch))
+    for layer, each in ((mine, x), (theirs, t)):
+        inside = each * 2
+        ((layer(inside) + inside) * inside).sum().backward()  # the skip connection sees the new values
+    close(x.grad, t.grad, 1e-6)
+
+
+def test_a_tensor_given_to_the_constructor_of_an_activation_is_refused():
+    with pytest.raises(TypeError, match=r"make the layer, then call it: ReLU\(\)\(x\)"):
+        nn.ReLU(lab.ones(2))
+    with pytest.raises(TypeError, match=r"CrossEntropyLoss\(\)\(input, target\)"):
+        nn.CrossEntropyLoss(lab.ones(2, 2), lab.tensor([0, 1]))

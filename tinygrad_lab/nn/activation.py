@@ -1,7 +1,6 @@
 """Activation functions as layers: each calls the function of nn.functional whose name it bears.
 
-`inplace` is accepted, so that PyTorch's models can be written as they are; values and gradients are the same, but the
-input is not overwritten: here that would save no memory.
+With `inplace` the input is overwritten, as in PyTorch. It saves no memory here.
 """
 
 from __future__ import annotations
@@ -44,7 +43,8 @@ class _Activation(Module):
 
     def extra_repr(self) -> str:
         options = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        return ", ".join(f"{name}={value!r}" for name, value in options.items() if name != "inplace" or value)
+        shown = {name: value for name, value in options.items() if name != "inplace" or value is not False}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
 
 class _InPlace(_Activation):
@@ -52,6 +52,9 @@ class _InPlace(_Activation):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
+        if isinstance(inplace, Tensor):
+            name = type(self).__name__
+            raise TypeError(f"{name}: inplace must be a bool, got a Tensor: make the layer, then call it: {name}()(x)")
         self.inplace = inplace
 
 
@@ -59,49 +62,49 @@ class ReLU(_InPlace):
     """max(x, 0)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input)
+        return F.relu(input, self.inplace)
 
 
 class ReLU6(_InPlace):
     """min(max(x, 0), 6)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu6(input)
+        return F.relu6(input, self.inplace)
 
 
 class SELU(_InPlace):
     """ELU with a scale and slope that keep mean 0 and variance 1."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.selu(input)
+        return F.selu(input, self.inplace)
 
 
 class SiLU(_InPlace):
     """x * sigmoid(x), also known as swish."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.silu(input)
+        return F.silu(input, self.inplace)
 
 
 class Mish(_InPlace):
     """x * tanh(softplus(x))."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.mish(input)
+        return F.mish(input, self.inplace)
 
 
 class Hardsigmoid(_InPlace):
     """Sigmoid in three straight pieces: relu6(x + 3) / 6."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardsigmoid(input)
+        return F.hardsigmoid(input, self.inplace)
 
 
 class Hardswish(_InPlace):
     """x * hardsigmoid(x)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardswish(input)
+        return F.hardswish(input, self.inplace)
 
 
 class LeakyReLU(_Activation):
@@ -112,7 +115,7 @@ class LeakyReLU(_Activation):
         self.negative_slope, self.inplace = negative_slope, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.leaky_relu(input, self.negative_slope)
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
 
 
 class ELU(_Activation):
@@ -123,7 +126,7 @@ class ELU(_Activation):
         self.alpha, self.inplace = alpha, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.elu(input, self.alpha)
+        return F.elu(input, self.alpha, self.inplace)
 
 
 class CELU(_Activation):
@@ -134,7 +137,7 @@ class CELU(_Activation):
         self.alpha, self.inplace = alpha, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.celu(input, self.alpha)
+        return F.celu(input, self.alpha, self.inplace)
 
 
 class GELU(_Activation):
@@ -169,7 +172,7 @@ class Hardtanh(_Activation):
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardtanh(input, self.min_val, self.max_val)
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
 
 class LogSigmoid(_Activation):

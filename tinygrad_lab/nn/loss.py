@@ -28,6 +28,9 @@ class _Loss(Module):
 
     def __init__(self, size_average: None = None, reduce: None = None, reduction: str = "mean") -> None:
         super().__init__()
+        if isinstance(size_average, Tensor):
+            name = type(self).__name__
+            raise TypeError(f"{name}: makes a loss, and takes no inputs: {name}()(input, target)")
         if size_average is not None or reduce is not None:
             raise TypeError(
                 f"{type(self).__name__}: size_average and reduce are long deprecated in PyTorch: use "

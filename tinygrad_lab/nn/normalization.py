@@ -20,7 +20,7 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "Dropout", "Dropout2d", "LayerNorm"]
 class Dropout(Module):
     """In training, each entry becomes 0 with probability `p` and the others grow by 1 / (1 - p); else the identity.
 
-    Drawn from the global generator. `inplace` is accepted, and its values are the same; the input is not overwritten.
+    Drawn from the global generator. With `inplace` the input is overwritten.
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
@@ -30,7 +30,7 @@ class Dropout(Module):
         self.p, self.inplace = p, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training)
+        return F.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
@@ -43,7 +43,7 @@ class Dropout2d(Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.dropout2d(input, self.p, self.training)
+        return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
 class _BatchNorm(Module):
