@@ -138,9 +138,8 @@ class DataLoader:
         generator: source of the shuffling; the global one (`manual_seed`) by default.
         worker_init_fn: only None, where `num_workers` is not 0: there is no worker to call it in.
 
-    With the default collation, batches of a `TensorDataset` come from one array index each. In sequential order they
-    are read-only views of the dataset's memory: nothing is copied, and an in-place change of a batch raises rather
-    than spoils the data (`clone()` it first).
+    With the default collation, batches of a `TensorDataset` come from one array index each. They are copies, which
+    programs may change in place.
 
     Raises:
         ValueError: `batch_size` is not a positive integer, options exclude each other (those of workers need some), a
@@ -285,10 +284,7 @@ def _rows_of(dataset: Any) -> tuple[tuple[Tensor, ...], np.ndarray | None] | Non
 
 
 def _take(value: Tensor, rows: slice | np.ndarray) -> Tensor:
-    """Rows of a tensor: recorded if it requires a gradient, else a copy of the rows, or a read-only view of a slice."""
+    """A copy of rows of a tensor: recorded if it requires a gradient."""
     if value.requires_grad:
-        return value[rows]
-    array = value.array[rows]
-    if isinstance(rows, slice):
-        array.flags.writeable = False
-    return wrap(array)
+        return value[rows].clone()
+    return wrap(np.array(value.array[rows]) if isinstance(rows, slice) else value.array[rows])

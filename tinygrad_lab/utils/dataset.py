@@ -29,6 +29,9 @@ class Dataset:
     def __add__(self, other: Dataset) -> ConcatDataset:
         return ConcatDataset([self, other])
 
+    def __class_getitem__(cls, item: Any) -> Any:
+        return cls  # Dataset[int], as annotated programs write
+
 
 class TensorDataset(Dataset):
     """Samples are rows of tensors: item i is `(tensors[0][i], tensors[1][i], ...)`.
