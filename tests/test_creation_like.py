@@ -81,3 +81,21 @@ def test_a_function_must_return_a_tensor(results):
     for requires_grad in (True, False):
         with pytest.raises(TypeError, match=r"Nothing.forward: expected to return a Tensor, or a tuple with at least"):
             Nothing.apply(lab.ones(2, requires_grad=requires_grad))
+
+
+def test_the_dtype_of_a_list_follows_from_all_its_elements():
+    double, half = lab.tensor(0.1, dtype=lab.float64), lab.tensor(0.5, dtype=lab.float16)
+    for data, dtype in [
+        ([double, double], lab.float64),
+        ([0, np.float64(1.5)], lab.float64),
+        ([0.1, np.float64(0.1)], lab.float64),
+        ([np.float32(1), 2], lab.float32),
+        ([np.int64(2), 2.5], lab.float32),
+        ([half, 1], lab.float16),
+        ([lab.tensor(1, dtype=lab.int32)], lab.int32),
+        ([[True], [np.int32(2)]], lab.int32),
+        ([np.ones(2), np.zeros(2)], lab.float64),
+    ]:
+        assert lab.tensor(data).dtype is lab.as_tensor(data).dtype is dtype, data
+    assert lab.tensor([double]).item() == 0.1
+    assert lab.tensor([lab.ones(1), 2.0]).tolist() == [1.0, 2.0] and lab.tensor([lab.ones(1, 1)]).shape == (1,)

@@ -477,3 +477,25 @@ def test_repeat_interleave_takes_a_tensor():
     assert y.tolist() == [[1.0, 2.0], [1.0, 2.0], [3.0, 4.0]]
     y.sum().backward()
     assert x.grad.tolist() == [[2.0, 2.0], [1.0, 1.0]]
+
+
+def test_a_list_that_holds_sequences_is_a_tuple_of_indices():
+    x = ours.arange(12.0).view(3, 4)
+    rows, columns = ours.tensor([0, 1]), ours.tensor([1, 2])
+    for index in ([rows, columns], [[0, 1], [1, 2]], [rows.numpy(), columns.numpy()], [range(2), range(1, 3)]):
+        assert x[index].tolist() == [1.0, 6.0]
+        y = x.clone()
+        y[index] = 0
+        assert (y == 0).sum() == 3 and y[0, 1] == y[1, 2] == 0
+    assert x[[ours.tensor(0), ours.tensor(1)]].item() == 1.0
+    assert x[[0, slice(1, 3)]].tolist() == [1.0, 2.0] and x[[0, None]].shape == (1, 4)
+    assert x[list(ours.where(x > 9))].tolist() == [10.0, 11.0]
+    assert x[[0, 2]].shape == (2, 4) and x[[True, False, True]].shape == (2, 4)  # numbers: rows, and a mask
+
+
+def test_parts_taken_by_arrays_lie_in_order_in_memory():
+    x = ours.arange(12.0).view(3, 4)
+    y = x[:, [2, 0]]
+    assert y.is_contiguous() and y.view(-1).tolist() == [2, 0, 6, 4, 10, 8]
+    y.reshape(-1).add_(100)
+    assert y[0, 0] == 102  # reshape was a view, as in PyTorch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,9 @@ def _read(data: Any, dtype: Any) -> np.ndarray:
     elif isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
     else:
+        kinds: set[Any] = set()
         if isinstance(data, (list, tuple)):
-            data = _without_tensors(data)
+            data = _plain(data, kinds)
         try:
             array = np.asarray(data)
         except ValueError as error:
@@ -51,26 +53,32 @@ def _read(data: Any, dtype: Any) -> np.ndarray:
             )
         if dtype is not None:
             dtypes.check_fits("tensor", array, dtypes.as_numpy(dtype))
-        numpy_inside = isinstance(data, (list, tuple)) and _has_numpy(data)
-        if dtype is None and not numpy_inside and (array.dtype.kind == "f" or array.size == 0):
+        elif any(isinstance(kind, np.dtype) for kind in kinds):  # all are promoted, as the operands of an op are
+            dtype = functools.reduce(
+                dtypes.promote_types, [_default(None) if kind is float else kind for kind in kinds]
+            )
+        elif array.dtype.kind == "f" or array.size == 0:
             dtype = dtypes.get_default_dtype()
     if dtype is not None:
         array = array.astype(dtypes.as_numpy(dtype), copy=False)
     return dtypes.canonical(array)
 
 
-def _without_tensors(data: Any) -> Any:
-    if isinstance(data, (list, tuple)):
-        return [_without_tensors(item) for item in data]
-    if isinstance(data, Tensor):
-        return data.array if data.ndim else data.item()
-    return data
+def _plain(data: Any, kinds: set[Any]) -> Any:
+    """Nested sequences with tensors as numbers or arrays; adds the elements' dtypes, or Python's types, to `kinds`."""
+    found = set(map(type, data))
+    if found <= {bool, int, float}:  # most are of numbers alone, and may be long
+        kinds |= found
+        return data
+    return [_plain_item(item, kinds) for item in data]
 
 
-def _has_numpy(data: Any) -> bool:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (np.ndarray, np.generic))
+def _plain_item(item: Any, kinds: set[Any]) -> Any:
+    if isinstance(item, (list, tuple)):
+        return _plain(item, kinds)
+    array = item.array if isinstance(item, Tensor) else item
+    kinds.add(array.dtype if isinstance(array, (np.ndarray, np.generic)) else type(array))
+    return array.item() if isinstance(item, Tensor) and array.size == 1 else array
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -37,9 +37,16 @@ def plain_index(index):
             )
         return part
 
+    if type(index) is list and len(index) < 32 and any(map(_makes_tuple, index)):
+        index = tuple(index)
     if type(index) is tuple:
         return tuple(plain(part) for part in index)
     return index if type(index) is int or type(index) is slice else plain(index)
+
+
+def _makes_tuple(part):
+    """Whether a list that holds this is meant as a tuple, x[[rows, columns]]: PyTorch's rule, and once NumPy's."""
+    return part is None or part is ... or isinstance(part, (Tensor, np.ndarray, list, tuple, range, str, slice))
 
 
 def _is_basic(index):
@@ -103,7 +110,8 @@ def part_of(array, index):
     """array[index], as a view also of a single element, which NumPy copies: x[0].zero_() changes x."""
     part = array[index]
     if type(part) is np.ndarray:
-        return part
+        # NumPy puts the dimension of x[:, [2, 0]] outermost in memory: view() could not be used on it.
+        return part if part.flags.c_contiguous or _is_basic(index) else part.copy()
     return array[(*index, ...) if type(index) is tuple else (index, ...)]
 
 
