@@ -295,3 +295,11 @@ def test_backward_create_graph_leaves_recorded_gradients():
     x.grad = None
     first.backward()
     assert x.grad.item() == 12.0
+
+
+def test_a_leaf_that_was_frozen_meanwhile_gets_no_gradient():
+    x, w = (lab.ones(2).requires_grad_() for _ in range(2))
+    y = (x * w).sum()
+    w.requires_grad_(False)
+    y.backward()
+    assert w.grad is None and x.grad.tolist() == [1.0, 1.0]

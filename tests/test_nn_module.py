@@ -262,7 +262,7 @@ def test_parameter():
     assert type(parameter * 2) is lab.Tensor and type(parameter.detach()) is lab.Tensor
     assert repr(parameter) == "Parameter containing:\ntensor([1., 1.], requires_grad=True)"
     assert repr(nn.Parameter(data, requires_grad=False)) == "Parameter containing:\ntensor([1., 1.])"
-    assert type(copy.deepcopy(parameter)) is nn.Parameter and not hasattr(parameter, "__dict__")
+    assert type(copy.deepcopy(parameter)) is nn.Parameter
     assert nn.Parameter(parameter * 2).is_leaf and nn.Parameter().shape == (0,)
 
 
@@ -488,3 +488,24 @@ def test_running_statistics_without_a_count_of_batches_are_loaded():
     target = nn.BatchNorm1d(2)
     assert target.load_state_dict(state).missing_keys == []
     assert lab.equal(target.running_mean, norm.running_mean) and target.num_batches_tracked == 0
+
+
+def test_wrappers_may_ask_the_getattr_of_their_base():
+    class Wrapper(nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(super().__getattr__("module"), name)
+
+    assert Wrapper(nn.Linear(2, 3)).out_features == 3
+
+
+def test_a_parameter_takes_attributes_of_ones_own():
+    parameter = nn.Parameter(lab.ones(2))
+    parameter.no_decay = True
+    assert parameter.no_decay

@@ -301,3 +301,11 @@ def test_numpys_functions_of_tensors_give_tensors():
     assert np.add(x, 1j).dtype == np.complex64  # no tensor holds that
     with pytest.raises(RuntimeError, match=r"Use tensor.detach\(\).numpy\(\)"):
         np.sqrt(x.requires_grad_())
+
+
+def test_python_repeats_reverses_and_pickles_as_with_pytorch():
+    three = lab.tensor(3)
+    assert [1] * three == [1, 1, 1] and (0,) * three == (0, 0, 0) and "-" * three == "---"
+    assert reversed(lab.arange(3)).tolist() == [2, 1, 0]
+    assert sorted(lab.randperm(three).tolist()) == [0, 1, 2]
+    assert pickle.loads(pickle.dumps(lab.float32)) is lab.float32

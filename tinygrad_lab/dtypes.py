@@ -65,7 +65,12 @@ class dtype:
         return f"tinygrad_lab.{self.name}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _by_name.__getitem__, (self.name,)
+        return _named, (self.name,)
+
+
+def _named(name: str) -> dtype:
+    """The dtype of that name: what a pickled one is read by."""
+    return _by_name[name]
 
 
 _by_name = {name: dtype(name) for name in ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")}

@@ -238,6 +238,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     >>> sorted(randperm(4).tolist())
     [0, 1, 2, 3]
     """
+    n = operator.index(n)
     if n < 0:
         raise RuntimeError(f"randperm: n must be non-negative, got {n}")
     return finish(source(generator).permutation(n), dtype or dtypes.int64, False, device)

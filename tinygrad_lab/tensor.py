@@ -257,7 +257,12 @@ class Tensor:
         return found
 
     def accumulate_grad(self, gradient: Any) -> None:
-        """Add what a backward pass computed for this leaf: an array that nobody else holds, or a recorded Tensor."""
+        """Add what a backward pass computed for this leaf: an array that nobody else holds, or a recorded Tensor.
+
+        Nothing is added to a leaf that was frozen after it was used.
+        """
+        if not self._requires_grad:
+            return
         if self._grad is None and self._watch is None and type(gradient) is np.ndarray:  # as in most training steps
             self._grad = wrap(gradient)
             return
@@ -366,6 +371,9 @@ class Tensor:
 
     def __contains__(self, value: Any) -> bool:
         return bool((self.array == getattr(value, "array", value)).any())
+
+    def __reversed__(self) -> Tensor:
+        return self.flip(0) if self.array.ndim else self
 
     __hash__ = object.__hash__  # == compares elements, so tensors are told apart by identity in sets and dicts
 

@@ -160,8 +160,12 @@ class Module(Hooked, Stateful, Tree):
             if name in own.get(kind, ()):
                 if value is not None and not (kind == "_buffers" and isinstance(value, Tensor)):
                     expected = {"_parameters": "nn.Parameter", "_buffers": "Tensor", "_modules": "nn.Module"}[kind]
+                    remedy = ""
+                    if kind == "_parameters" and isinstance(value, Tensor):
+                        remedy = f": wrap it in nn.Parameter, or under no_grad() copy its values, {name}.copy_(...)"
                     raise TypeError(
                         f"cannot assign '{type(value).__name__}' as {called} '{name}' ({expected} or None expected)"
+                        f"{remedy}"
                     )
                 own[kind][name] = value
                 return
@@ -179,6 +183,9 @@ class Module(Hooked, Stateful, Tree):
         cls = type(self).__name__
         if "_modules" not in self.__dict__ and (name in _KINDS or name in ("_hooks", "_transient")):
             raise AttributeError(f"{cls}.__init__ must begin with super().__init__(), and did not call it")
+        for kind in _KINDS:  # for wrappers that override this method, and ask it first
+            if name in self.__dict__.get(kind, ()):
+                return self.__dict__[kind][name]
         raise AttributeError(f"'{cls}' object has no attribute '{name}'")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -337,6 +344,8 @@ def check_module(name: str, value: Any) -> None:
         remedy = ""
         if isinstance(value, type):
             remedy = f": {value.__name__} is a class, write {value.__name__}(...)"
+        elif isinstance(value, (list, tuple)):
+            remedy = ": unpack it, Sequential(*layers)"
         elif callable(value):
             remedy = ": call a function in forward(), or use the layer of that name (nn.ReLU() for F.relu)"
         raise TypeError(f"{type(value).__name__} is not a Module subclass, given as module '{name}'{remedy}")

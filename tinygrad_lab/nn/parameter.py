@@ -16,6 +16,8 @@ __all__ = ["Parameter"]
 class Parameter(Tensor):
     """A leaf tensor that becomes a parameter of the Module it is assigned to. Shares the memory of `data`.
 
+    It takes attributes of one's own (`p.no_decay = True`), which a Tensor, made by every op, does not.
+
     TypeError if `data` is not a Tensor, RuntimeError if it is not floating and `requires_grad` is left on.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.Parameter.html
 
@@ -24,8 +26,6 @@ class Parameter(Tensor):
     Parameter containing:
     tensor([1., 1.], requires_grad=True)
     """
-
-    __slots__ = ()
 
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
         if data is None:

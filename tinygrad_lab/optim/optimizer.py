@@ -67,8 +67,8 @@ class Optimizer:
         groups = list(params)
         if not groups:
             raise ValueError(
-                "optimizer got an empty parameter list: model.parameters() of a model without parameters, or a "
-                "generator that was already used up?"
+                "optimizer got an empty parameter list: model.parameters() of a model without parameters (layers in "
+                "a list are seen only if it is an nn.ModuleList), or a generator that was already used up?"
             )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
@@ -154,6 +154,10 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: rules are functions over this very optimizer's state."""
         return {**vars(self), "_rules": {}, "_bundles": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over attributes: of a copy, of a pickle, and what was loaded. Optimizers add options of theirs here."""
+        vars(self).update(state)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or with `set_to_none=False` fill them with zeros."""
@@ -269,13 +273,13 @@ class Optimizer:
                 continue
             param = params[key]
             state[param] = {name: _fitted(param.array, value, name, key) for name, value in values.items()}
-        self.param_groups = [
+        param_groups = [
             {**self.defaults, **({"param_names": own["param_names"]} if "param_names" in own else {}), **group}
             | {"params": own["params"]}
             for group, own in zip(saved, self.param_groups, strict=True)
         ]
-        self.state = state
         self._rules, self._bundles = {}, {}
+        self.__setstate__({"state": state, "param_groups": param_groups})
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

@@ -27,6 +27,8 @@ from tinygrad_lab.optim.lr_scheduler.factors import (
     StepLR,
 )
 
+_LRScheduler = LRScheduler  # the name in programs from before PyTorch 2.0
+
 __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
