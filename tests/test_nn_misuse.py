@@ -152,6 +152,31 @@ CASES = {
     "to another device": (lambda: net().to("cuda"), RuntimeError, "device 'cuda' is not available"),
     "layer on another device": (lambda: nn.Linear(1, 1, device="cuda"), RuntimeError, "device 'cuda' is not available"),
     "wrong in_features": (lambda: net()(lab.ones(5, 7)), RuntimeError, "linear: input (5, 7), weight (4, 3)"),
+    "layers in a list": (
+        lambda: nn.Sequential([nn.Linear(3, 4), nn.ReLU()]),
+        TypeError,
+        "list is not a Module subclass, given as module '0': unpack it, Sequential(*layers)",
+    ),
+    "a tensor for a parameter": (
+        lambda: setattr(nn.Linear(1, 1), "weight", lab.ones(1, 1)),
+        TypeError,
+        "wrap it in nn.Parameter, or under no_grad() copy its values, weight.copy_(...)",
+    ),
+    "a model for its output": (
+        lambda: F.cross_entropy(nn.Linear(3, 4), lab.tensor([0])),
+        TypeError,
+        "argument 'input' must be Tensor, not Linear; call it first, as Linear(...)(x)",
+    ),
+    "logits and labels swapped": (
+        lambda: F.cross_entropy(lab.tensor([0, 1]), lab.ones(2, 3)),
+        RuntimeError,
+        "are the two swapped? cross_entropy(logits, labels)",
+    ),
+    "inputs for a loss's options": (
+        lambda: nn.MSELoss(lab.ones(2), lab.ones(2)),
+        TypeError,
+        "MSELoss: makes a loss, and takes no inputs: MSELoss()(input, target)",
+    ),
     "wrong dtype": (
         lambda: net()(lab.ones(5, 3).double()),
         RuntimeError,

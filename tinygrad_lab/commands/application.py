@@ -33,6 +33,7 @@ QUIET = typer.Option(help="No progress bar.")
 
 app = typer.Typer(
     add_completion=False,
+    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Learn, teach and verify backpropagation.",

@@ -53,7 +53,7 @@ def demo(
 @app.command(name="train")
 def train_command(
     dataset: Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist or cifar10.")] = "digits",
-    model: Annotated[str, typer.Option(help="softmax, mlp or linear.")] = "softmax",
+    model: Annotated[str, typer.Option(help="softmax, mlp or linear (with --set loss=mse).")] = "softmax",
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers of an mlp: 256,30.")] = "",
     optimizer: Annotated[
         str, typer.Option(help="sgd, adam, adamw, adamax, nadam, rmsprop, adagrad or adadelta.")
@@ -104,6 +104,7 @@ def run_or_tell(experiment: Experiment, folder: Path, **options: Any) -> Run:
     try:
         return run(experiment, folder, cache=folder.parent / "cache", **options)
     except KeyboardInterrupt:
-        if (folder / "checkpoint.safetensors").exists():  # not while it was still reading data
-            print(f"\ninterrupted; the checkpoint is in {folder}: add --resume to go on", file=sys.stderr)
+        kept = (folder / "checkpoint.safetensors").exists()  # not while it was still reading data
+        how = f"the checkpoint is in {folder}: add --resume to go on" if kept else "there was nothing to keep yet"
+        print(f"\ninterrupted; {how}", file=sys.stderr)
         raise

@@ -115,7 +115,7 @@ class CIFAR10(ImageDataset):
     def _missing(self, names: list[str]) -> str:
         message = (
             f"CIFAR10: dataset not found. Put {', '.join(names)} into {self.root / self.folder} or {self.root}, "
-            f"or {self.archive} into {self.root}, or use download=True"
+            f"or {self.archive} into {self.root}, or use download=True (tinygrad-lab train ... --download)"
         )
         if (self.root / "cifar-10-batches-py").is_dir() or (self.root / "cifar-10-python.tar.gz").is_file():
             message += ". The pickled version that is there is not read, because opening a pickle can run any code"

@@ -82,7 +82,7 @@ class MNIST(ImageDataset):
         if paths is None:
             raise RuntimeError(
                 f"{type(self).__name__}: dataset not found. Put {names[0]} and {names[1]} (each as it is or with .gz) "
-                f"into {self.raw_folder} or {self.root}, or use download=True"
+                f"into {self.raw_folder} or {self.root}, or use download=True (tinygrad-lab train ... --download)"
             )
         images, labels = read_idx(paths[0], 3), read_idx(paths[1], 1)
         if images.shape[1:] != (28, 28) or not len(images):

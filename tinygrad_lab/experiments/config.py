@@ -147,7 +147,9 @@ class Experiment:
                     value = _shown(getattr(self, name))
                     raise ValueError(f"{name} is for the model mlp; {family} has no hidden layers, got {value}")
         if self.model == "linear" and self.loss != "mse":
-            raise ValueError(f"loss must be mse for the model linear, got {self.loss}: with it, use the model softmax")
+            raise ValueError(
+                f"loss must be mse for the model linear, got {self.loss}: set loss=mse, or use the model softmax"
+            )
 
     def _check_optimizer(self) -> None:
         self._require_one_of("optimizer", OPTIMIZERS)
@@ -261,7 +263,7 @@ def parse_field(name: str, text: str) -> Any:
         if text.strip().lower() == "none":
             return ()
         member = "int" if "int" in kind else "float" if "float" in kind else "str"
-        return tuple(_parsed(name, member, part) for part in text.replace(",", " ").split())
+        return tuple(_parsed(name, member, part) for part in text.strip(" []()").replace(",", " ").split())
     if kind.endswith("None") and text.strip().lower() in ("none", ""):
         return None
     return _parsed(name, kind.removesuffix(" | None"), text)

@@ -187,11 +187,13 @@ def _own_processes(options: dict[str, Any]) -> Iterator[None]:
     import joblib
     from joblib.externals.loky import get_reusable_executor
 
+    finished = False
     try:
         with joblib.parallel_config("loky", **options):
             yield
-    finally:
-        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        finished = True
+    finally:  # workers that were killed leave semaphores behind, which Python warns of: done only to stop their runs
+        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=not finished)
 
 
 def _dask_backend(address: str) -> Any:

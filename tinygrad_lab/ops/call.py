@@ -124,9 +124,9 @@ def operand(argument: str, value: Any) -> np.ndarray:
         return value
     if isinstance(value, (np.generic, float, int)):
         return np.asarray(value)
-    raise TypeError(
-        f"argument '{argument}' must be Tensor, not {type(value).__name__}; convert it with torch.tensor(...)"
-    )
+    name = type(value).__name__
+    remedy = f"call it first, as {name}(...)(x)" if callable(value) else "convert it with torch.tensor(...)"
+    raise TypeError(f"argument '{argument}' must be Tensor, not {name}; {remedy}")
 
 
 def unwrap_sequence(op_name: str, argument: str, tensors: Any) -> tuple[bool, int, tuple[Any, ...], tuple[Any, ...]]:

@@ -333,9 +333,11 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"cross_entropy: label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if kind == "f" and target.shape != input.shape:
+        swapped = getattr(input, "array", input).dtype.kind in "iu"
+        remedy = "are the two swapped? cross_entropy(logits, labels)" if swapped else "labels: use target.long()"
         raise RuntimeError(
             f"cross_entropy: a floating target holds class probabilities and must have the shape of the input, "
-            f"{input.shape}, got {target.shape}; labels must be integers: use target.long()"
+            f"{input.shape}, got {target.shape}; {remedy}"
         )
     axis = _class_axis(input.shape)
     classes = input.shape[axis]
