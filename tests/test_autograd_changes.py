@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_lab as lab
+from tinygrad_lab.nn import functional as F
 from tinygrad_lab.tensor import Tensor
 
 
@@ -201,3 +202,20 @@ def test_two_threads_record_and_differentiate_at_once():
     for thread in threads:
         thread.join()
     np.testing.assert_allclose(results, 3.0)
+
+
+def test_what_only_a_recorded_pass_needs_may_change_before_another():
+    logits = lab.tensor([[1.0, 2.0], [3.0, 0.0]], requires_grad=True)
+    labels = lab.tensor([0, 1])
+
+    def loss():
+        scores = logits * 1
+        value = F.cross_entropy(scores, labels)
+        scores.clamp_(max=0)
+        return value
+
+    (expected,) = lab.autograd.grad(F.cross_entropy(logits * 1, labels), logits)
+    (gradient,) = lab.autograd.grad(loss(), logits)
+    assert lab.equal(gradient, expected)
+    with pytest.raises(RuntimeError, match=r"label_cross_entropy: backward needs its argument 'input'"):
+        lab.autograd.grad(loss(), logits, create_graph=True)

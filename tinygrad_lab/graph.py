@@ -195,11 +195,12 @@ def last_mutation(array: np.ndarray) -> int:
     return 0 if entry is None else entry[0]
 
 
-def _check_unchanged(node: Node) -> None:
+def _check_unchanged(node: Node, create_graph: bool) -> None:
     """Refuse to run `node`'s rules on values that changed since it saved them."""
     assert node.saved is not None
+    used = node.plan.needs if create_graph else node.plan.asked
     for name, value in zip(node.plan.names, node.saved, strict=True):
-        if name not in node.plan.needs:
+        if name not in used:
             continue
         for array in value if type(value) is tuple else (value,):
             if isinstance(array, np.ndarray) and last_mutation(array) > node.number:
@@ -387,7 +388,7 @@ def _propagate(
         if saved is None:
             _check_not_freed(node)
         elif node.number < mutations.latest:
-            _check_unchanged(node)
+            _check_unchanged(node, create_graph)
         if rules is not None and (override := rules(node)) is not None:
             contributions = override(g, node)
         elif create_graph:

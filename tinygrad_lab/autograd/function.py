@@ -96,7 +96,8 @@ class _OutputPlan:
     """The plan of a node that is one of several outputs: it hands its cotangent on, labelled with its place."""
 
     names: tuple[str, ...] = ()
-    needs: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
+    needs = asked
     holds = False
     op = _FunctionOp("function_output", ("function",))
 
@@ -133,7 +134,7 @@ class _CallPlan:
             else:
                 self.origins.append(None)
         self.names = tuple(f"saved tensor {i}" for i in range(len(self.origins)))
-        self.needs = frozenset(self.names)
+        self.asked = self.needs = frozenset(self.names)
 
     def tensors(self, node: graph.Node) -> tuple[Any, ...]:
         """The saved tensors with their history, for a pass that is recorded."""

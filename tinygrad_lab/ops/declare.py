@@ -201,18 +201,20 @@ class Plan:
 
     names  what `saved` holds, in order: all plain arguments, the operands that some rule needs or that no node could
            recompute, then what the rules need beside them
-    needs  those of them that a rule asks for
+    asked  those of them that a rule asks for
+    needs  those, and what a pass under create_graph computes residuals again from
     keep   (arguments, y, residuals; for a sequence also edges) -> saved
     pull   (g, saved) -> one contribution per edge
     holds  whether anything in `saved` is an array, which a backward pass then frees
     """
 
-    __slots__ = ("holds", "keep", "mask", "names", "needs", "op", "pull", "required")
+    __slots__ = ("asked", "holds", "keep", "mask", "names", "needs", "op", "pull", "required")
 
     def __init__(self, op: Op, mask: int) -> None:
         self.op, self.mask = op, mask
         self.required = tuple(name for i, name in enumerate(op.differentiable) if mask >> i & 1)
         needed = {name for argument in self.required for name in op.needs[argument]}
+        self.asked = frozenset(needed)
         for residual in op.residuals:  # under create_graph a residual is computed again, from what its expression asks
             expression = op.residuals[residual]
             if residual in needed and expression is not None:
