@@ -34,7 +34,7 @@ class Tensor:
     # array           the values, always an ndarray (also when 0-d)
     # node            the graph.Node that made it; None for a leaf
     # _requires_grad  True for a leaf that wants a gradient and for whatever was recorded
-    # _grad           a leaf's gradient: Tensor or None
+    # _grad           a leaf's gradient: a Tensor, the array that a backward pass left and nobody asked for yet, or None
     # _watch          a leaf's hooks; a recorded tensor's live on its node
     __slots__ = ("__weakref__", "_grad", "_requires_grad", "_watch", "array", "node")
 
@@ -43,7 +43,7 @@ class Tensor:
     array: np.ndarray
     node: graph.Node | None
     _requires_grad: bool
-    _grad: Tensor | None
+    _grad: Any
     _watch: Watch | None
 
     # The operators, which come with their ops, for type checkers and editors. (Methods are Any to them: see
@@ -203,7 +203,10 @@ class Tensor:
     def grad(self) -> Tensor | None:
         """The gradient that `backward` left here: for leaves, and for others that called `retain_grad()` before."""
         if self.node is None:
-            return self._grad
+            held: Tensor | None = self._grad
+            if type(held) is np.ndarray:  # a backward pass leaves the array: most gradients only an optimizer sees
+                held = self._grad = wrap(held)
+            return held
         if self.node.watch is None or not self.node.watch.retains:
             warnings.warn(
                 f"the .grad of a tensor that is not a leaf (here the output of {self.node.op.name}, shape "
@@ -264,18 +267,19 @@ class Tensor:
         if not self._requires_grad:
             return
         if self._grad is None and self._watch is None and type(gradient) is np.ndarray:  # as in most training steps
-            self._grad = wrap(gradient)
+            self._grad = gradient
             return
         gradient = gradient if isinstance(gradient, Tensor) else wrap(gradient)
         if self._watch is not None:
             gradient = self._watch.see(gradient)
-        if self._grad is None:
+        held = self.grad
+        if held is None:
             self._grad = _unshared(gradient)
-        elif gradient._requires_grad or self._grad._requires_grad:
-            self._grad = self._grad + gradient
+        elif gradient._requires_grad or held._requires_grad:
+            self._grad = held + gradient
         else:
-            np.add(self._grad.array, gradient.array, out=self._grad.array)
-            graph.mark_mutated(self._grad.array)
+            np.add(held.array, gradient.array, out=held.array)
+            graph.mark_mutated(held.array)
 
     def detach(self) -> Tensor:
         """The same values in the same memory, without the history: a leaf that requires no gradient."""
@@ -398,7 +402,7 @@ class Tensor:
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
                 "moment: copy x.detach() instead"
             )
-        copied = _copy_leaf(type(self), self.array.copy(), self._requires_grad, self._grad)
+        copied = _copy_leaf(type(self), self.array.copy(), self._requires_grad, self.grad)
         memo[id(self)] = copied
         return copied
 

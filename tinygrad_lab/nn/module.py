@@ -262,11 +262,11 @@ class Module(Hooked, Stateful, Tree):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or overwrite them with zeros."""
         for parameter in self.parameters():
-            if set_to_none or parameter._grad is None:
+            if set_to_none:
                 parameter._grad = None
-            else:
-                parameter._grad.detach_().array.fill(0)
-                mark_mutated(parameter._grad.array)
+            elif (gradient := parameter.grad) is not None:
+                gradient.detach_().array.fill(0)
+                mark_mutated(gradient.array)
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> Self:
         """Convert floating parameters and buffers, in place, to `dtype` (or that of a tensor); `device` may be "cpu".
@@ -290,8 +290,8 @@ class Module(Hooked, Stateful, Tree):
             if not parameter.is_floating_point():
                 continue
             parameter.array = parameter.array.astype(chosen, copy=False)
-            if parameter._grad is not None:
-                parameter._grad = wrap(parameter._grad.array.astype(chosen, copy=False))
+            if (gradient := parameter.grad) is not None:
+                parameter._grad = wrap(gradient.array.astype(chosen, copy=False))
         for module in self.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_floating_point():

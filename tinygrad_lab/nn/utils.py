@@ -32,7 +32,7 @@ def _listed(tensors: Tensors) -> list[Tensor]:
 
 
 def _gradients(parameters: Tensors) -> list[np.ndarray]:
-    return [parameter._grad.array for parameter in _listed(parameters) if parameter._grad is not None]
+    return [gradient.array for parameter in _listed(parameters) if (gradient := parameter.grad) is not None]
 
 
 def get_total_norm(tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:

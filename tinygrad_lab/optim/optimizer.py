@@ -113,15 +113,17 @@ class Optimizer:
                     grad = param._grad  # parameters are leaves: the slot itself, without the property's checks
                     if grad is None:
                         continue
+                    if type(grad) is not np.ndarray:
+                        grad = grad.array
                     p = param.array
                     changed.append(p)
                     if self._joins and p.size <= SMALL:
-                        small.append((param, p, grad.array, self.state[param]))
+                        small.append((param, p, grad, self.state[param]))
                         continue
                     if p.dtype is not dtype:
                         dtype = p.dtype
                         update = self._current_rule(group, dtype)
-                    update(param, p, grad.array)
+                    update(param, p, grad)
                 if small:
                     self._update_small(group, small)
         finally:

@@ -161,8 +161,8 @@ class Leaves:
         """Read `.grad` of all leaves; whether any has one. What was read once stays when `.grad` is cleared."""
         arrived = False
         for node, tensor in self._tensors:
-            if tensor._grad is not None:
-                node.gradient, arrived = tensor._grad.array.copy(), True
+            if tensor.grad is not None:
+                node.gradient, arrived = tensor.grad.array.copy(), True
             if tensor.requires_grad:
                 node.no_gradient = "grad not computed"
         return arrived
