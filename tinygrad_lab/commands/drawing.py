@@ -56,7 +56,6 @@ def draw_run(finished: Run, splits: Any, folder: Path, images: int = 8) -> list[
     drawn = viz.graph(loss, finished.model, names, direction="LR")
     steps = viz.step(loss, finished.model, names, title="The demo's MLP")
     loss.backward()
-    finished.model.zero_grad()
     return [drawn.save(folder / "graph.svg"), steps.save(folder / "steps.html")]
 
 
