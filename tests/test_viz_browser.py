@@ -7,7 +7,7 @@ import time
 
 import pytest
 from browser import chromium, missing
-from viz_pages import broken_steps, data_of, hostile_steps, long_steps, mnist_steps, residual_steps
+from viz_pages import attention_steps, broken_steps, data_of, hostile_steps, long_steps, mnist_steps, residual_steps
 
 import tinygrad_lab as torch
 from tinygrad_lab import nn, viz
@@ -198,6 +198,26 @@ def test_links_lead_to_a_step_a_card_and_predict_mode(browser, tmp_path):
         browser.open(page, broken)
         assert browser.run("return document.querySelector('#step h2').textContent")
     clean(browser, page)
+
+
+def test_a_link_shows_the_card_of_its_step(browser, tmp_path):
+    """Also where scrolling is smooth: the page must not scroll to where the card was before it was zoomed."""
+    steps = attention_steps()
+    page = steps.save(tmp_path / "steps.html")
+    browser.size(1400, 1000)
+    browser.emulate(prefers_reduced_motion="no-preference")
+    for number in range(1, len(steps) + 1, 9):
+        browser.open(page, f"#s={number}")
+        places = []
+        while len(places) < 5 or places[-5] != places[-1]:  # until the scrolling has ended
+            places.append(browser.run("return canvas.scrollTop"))
+            time.sleep(0.05)
+        above, below = browser.run(
+            "const card = document.querySelector('.working').getBoundingClientRect();"
+            "const frame = canvas.getBoundingClientRect();"
+            "return [card.top - frame.top, frame.bottom - card.bottom]"
+        )
+        assert above >= 0 and below >= 0, number
 
 
 @pytest.mark.parametrize("make", [hostile_steps, mnist_steps, broken_steps, long_steps], ids=lambda make: make.__name__)

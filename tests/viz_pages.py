@@ -7,7 +7,16 @@ import json
 import tinygrad_lab as torch
 from tinygrad_lab import nn, viz
 
-__all__ = ["HOSTILE", "broken_steps", "data_of", "hostile_steps", "long_steps", "mnist_steps", "residual_steps"]
+__all__ = [
+    "HOSTILE",
+    "attention_steps",
+    "broken_steps",
+    "data_of",
+    "hostile_steps",
+    "long_steps",
+    "mnist_steps",
+    "residual_steps",
+]
 
 HOSTILE = [
     "</script><script>window.broken = 1</script>",
@@ -44,6 +53,16 @@ def mnist_steps():
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
     x, y = torch.rand(64, 784), torch.randint(0, 10, (64,))
     return viz.step(nn.functional.cross_entropy(model(x), y), model, {"x": x, "y": y}, title="MNIST 784-256-10")
+
+
+def attention_steps():
+    torch.manual_seed(0)
+    layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(12)])
+    h = x = torch.randn(2, 5, 8)
+    for q, k, v in zip(layers[::3], layers[1::3], layers[2::3], strict=True):
+        weights = (q(h) @ k(h).transpose(-1, -2) / 8**0.5).softmax(-1)
+        h = h + weights @ v(h)
+    return viz.step(h.square().mean(), layers, {"x": x}, title="Attention")
 
 
 def broken_steps():

@@ -265,5 +265,5 @@ for (const warning of data.warnings) {
   $("warnings").append(box);
 }
 for (const remark of data.remarks) $("remarks").append(make("p", { text: remark }));
+zoom(Math.min(1, (canvas.clientWidth - 24) / natural.width)); // before the link, which scrolls to a card
 followLink();
-zoom(Math.min(1, (canvas.clientWidth - 24) / natural.width));
