@@ -288,6 +288,17 @@ def build_mnist() -> Picture:
     return read(loss, params=model, names={"x": x, "y": y})
 
 
+def test_a_part_of_an_array_says_which_and_the_range_of_the_whole():
+    layers, corners = np.zeros((2, 3, 3)), np.zeros((40, 40))
+    layers[1], corners[0, 0], corners[-1, -1] = 5, -1, 100
+    for array, said in ((layers, ["[0, :, :]", "0 .. 5"]), (corners, ["[:16, :16]", "−1 .. 100"])):
+        given = {"shape": array.shape, "value": array, "gradient": np.ones_like(array)}
+        words = texts(parsed(svg.draw(picture([node("n0", "input", **given)], []))))
+        assert words[words.index("value") + 1 :][:2] == said and words[words.index("grad") + 1 :][1] == "all 1"
+        assert any("part shown" in line for line in words)
+    assert not any("part shown" in line for line in texts(parsed(svg.draw(linear_picture()))))
+
+
 def test_the_mnist_picture_is_small_and_its_texts_fit():
     text = svg.draw(build_mnist())
     assert len(text.encode()) < 60_000

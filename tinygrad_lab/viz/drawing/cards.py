@@ -1,13 +1,13 @@
 """One card of a drawing: what it says, how large that is, and its SVG.
 
 An op's card has a dark header with its symbol; a leaf's is a chip without one. Below: name and shape, a note, and heat
-maps of value and gradient, or their numbers. A gradient that is not there is said to be "not computed", never shown
-as 0. Knows nodes, and nothing of where they stand.
+maps of value and gradient, or their numbers; a map of a part of an array says which, and the range of the whole. A
+gradient that is not there is said to be "not computed", never shown as 0. Knows nodes, and nothing of where they stand.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -41,7 +41,10 @@ def paint(fill: str | None = None, stroke: str | None = None) -> str:
 
 @dataclass
 class Slot:
-    """A value or a gradient on a card: a heat map, a number, or words for why there is none."""
+    """A value or a gradient on a card: a heat map, a number, or words for why there is none.
+
+    The notes are lines below the caption.
+    """
 
     caption: str
     width: float
@@ -50,6 +53,7 @@ class Slot:
     cell: tuple[float, float] = (0.0, 0.0)
     text: str = ""
     bad: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -167,9 +171,8 @@ def _slot(caption: str, array: np.ndarray, high: float) -> Slot:
         wide = tall = min(wide, tall)
     if min(wide, tall) >= 2:
         wide, tall = float(int(wide)), float(int(tall))
-    return Slot(
-        caption, max(wide * across, width(caption, CAPTION)), tall * rows, shown, (wide, tall), bad=shown.not_finite
-    )
+    room = max(wide * across, *(width(line, CAPTION) for line in (caption, *shown.notes)))
+    return Slot(caption, room, tall * rows, shown, (wide, tall), bad=shown.not_finite, notes=shown.notes)
 
 
 def _measure(card: Card) -> None:
@@ -183,6 +186,7 @@ def _measure(card: Card) -> None:
     high = (HEAD if card.head else 0) + 6 + 13 + len(card.lines) * 12.5
     if card.slots:
         high += 5 + max(slot.height for slot in card.slots) + (11 if any(slot.caption for slot in card.slots) else 0)
+        high += 10 * max(len(slot.notes) for slot in card.slots)
     step = 12 if card.head else 6  # few different widths, so that cards in a column look aligned
     card.width = float(-(-int(wide + 2 * PAD) // step) * step) + card.sheets
     card.height = float(int(high + 7)) + card.sheets
@@ -253,8 +257,8 @@ def _draw_slots(card: Card, x: float, y: float, wide: float) -> str:
         else:
             for index, line in enumerate(slot.text.split("\n")):
                 parts.append(_text(at, y + 9 + index * 10, line, CAPTION, "muted"))
-        if slot.caption:
-            parts.append(_text(at, y + room + 9, slot.caption, CAPTION, "muted"))
+        for index, line in enumerate([slot.caption, *slot.notes] if slot.caption else []):
+            parts.append(_text(at, y + room + 9 + index * 10, line, CAPTION, "muted"))
         parts.append("</g>")
         at += slot.width + step
     return "".join(parts)

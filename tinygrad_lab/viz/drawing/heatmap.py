@@ -42,6 +42,14 @@ class HeatMap:
     statistics: dict[str, float]
 
     @property
+    def notes(self) -> list[str]:
+        """Of an array that is shown in part: which part, and the range of the whole."""
+        if not self.where or "min" not in self.statistics:
+            return [self.where] if self.where else []
+        low, high = number(self.statistics["min"]), number(self.statistics["max"])
+        return [self.where, f"all {low}" if low == high else f"{low} .. {high}"]
+
+    @property
     def not_finite(self) -> bool:
         """Whether anything in the whole array is NaN or infinite."""
         return bool(self.statistics.get("nan", 0) or self.statistics.get("inf", 0))
@@ -75,11 +83,11 @@ def statistics(array: np.ndarray) -> dict[str, float]:
 def heat_map(array: np.ndarray) -> HeatMap:
     """What to show of an array of any shape and dtype: up to 64 elements all, of more a slice of 16 by 16 at most.
 
-    The last two dimensions are shown, at index 0 of the others, from (0, 0), or around the element of largest magnitude
-    where all at (0, 0) would be one number though the array is not.
+    The last two dimensions that are not 1 are shown, at index 0 of the others, from (0, 0), or around the element of
+    largest magnitude where all at (0, 0) would be one number though the array is not.
 
-    >>> heat_map(np.ones((8, 3, 20, 20))).where
-    '[0, 0, :16, :16]'
+    >>> heat_map(np.ones((8, 3, 20, 20))).where, heat_map(np.ones((2, 40, 1, 1))).where
+    ('[0, 0, :16, :16]', '[:, :16, 0, 0]')
     """
     array = np.asarray(array)
     found = statistics(array)
@@ -94,15 +102,15 @@ def heat_map(array: np.ndarray) -> HeatMap:
         cells = array[None, begin : begin + SIDE]
         count, where = cells.size, f"[{_slice(begin, SIDE, array.size)}]"
     else:
-        matrix = array[(0,) * (array.ndim - 2)]
+        across = sorted(range(array.ndim), key=lambda axis: (array.shape[axis] != 1, axis))[-2:]
+        parts = [":" if axis in across else "0" for axis in range(array.ndim)]
+        matrix = array[tuple(slice(None) if part == ":" else 0 for part in parts)]
         row, column, cells = 0, 0, matrix
         if matrix.size > FULL:
             row, column = _window(matrix, SIDE)
             cells = matrix[row : row + SIDE, column : column + SIDE]
-        parts = ["0"] * (array.ndim - 2) + [
-            _slice(row, cells.shape[0], matrix.shape[0]),
-            _slice(column, cells.shape[1], matrix.shape[1]),
-        ]
+        for axis, begin, shown, size in zip(sorted(across), (row, column), cells.shape, matrix.shape, strict=True):
+            parts[axis] = _slice(begin, shown, size)
         count = cells.size
         where = "[" + ", ".join(parts) + "]" if count < array.size else ""
     made = HeatMap(tuple(array.shape), str(array.dtype), cells, count, scale, where, "", found)

@@ -203,8 +203,10 @@ def _remarks(arranged: Arranged) -> list[str]:
 def _legend(arranged: Arranged) -> str:
     """What colours and dashes mean, where there are some."""
     maps = any(slot.cell[0] for card in arranged.cards.values() for slot in card.slots)
+    parts = any(slot.notes for card in arranged.cards.values() for slot in card.slots)
     dashes = any(not edge.gradient_flows for edge in arranged.picture.edges)
-    return "; ".join(["blue > 0, orange < 0"] * maps + ["dashed arrow: no gradient flows"] * dashes)
+    legend = ["blue > 0, orange < 0"] * maps + ["[:16] part shown, with the range of the whole array"] * parts
+    return "; ".join(legend + ["dashed arrow: no gradient flows"] * dashes)
 
 
 def _wrapped(text: str, room: float) -> list[str]:
