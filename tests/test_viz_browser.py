@@ -220,6 +220,18 @@ def test_a_link_shows_the_card_of_its_step(browser, tmp_path):
         assert above >= 0 and below >= 0, number
 
 
+def test_one_slice_of_all_arrays_of_an_equation(browser, tmp_path):
+    """Also of small ones, and with what the sums leave out."""
+    page, large = attention_steps().save(tmp_path / "steps.html"), mnist_steps().save(tmp_path / "large.html")
+    captions = "return [...document.querySelectorAll('.equation figcaption')].map((each) => each.innerText)"
+    product = next(i for i, step in enumerate(data_of(attention_steps())["steps"], 1) if step["symbol"] == "@")
+    browser.open(page, f"#s={product}")
+    shown = [caption.split("\n")[1:] for caption in browser.run(captions)]
+    assert shown == [["[0, 0:5, 0:8]"], ["[0, 0:8, 0:5]"], ["[0, 0:5, 0:5]"]]
+    browser.open(large)
+    assert "768 more" in browser.run("return document.querySelector('.equation').innerText")
+
+
 @pytest.mark.parametrize("make", [hostile_steps, mnist_steps, broken_steps, long_steps], ids=lambda make: make.__name__)
 def test_other_pages(browser, tmp_path, make):
     page = make().save(tmp_path / "steps.html")

@@ -238,6 +238,23 @@ def test_right_answers_are_the_numbers_of_the_recording():
     assert asked > 100
 
 
+def test_slices_in_one_equation_fit_each_other_and_say_what_sums_leave_out():
+    torch.manual_seed(0)
+    layer, x = nn.Linear(64, 40), torch.randn(20, 64)
+    data = data_of(viz.step(layer(x).square().sum(), layer, {"x": x}))
+
+    def index(number):
+        return data["arrays"][number]["slices"][0]["index"]
+
+    forward, backward = data["steps"][0], data["steps"][-1]
+    product = [part if isinstance(part, str) else index(part["array"]) for part in forward["parts"]]
+    assert product == ["[0:16, 0:16]", "·", "[0:16, 0:16]", "+", "[0:16]"]
+    assert forward["parts"][2]["more"] == 48 and index(forward["value"]) == "[0:16, 0:16]"
+    weight, bias = backward["blocks"]
+    assert weight["parts"][2]["more"] == bias["parts"][1]["more"] == 4
+    assert bias["parts"][0] == "∑ rows" and index(bias["value"]) == "[0:16]"
+
+
 def test_empty_arrays_and_numbers():
     x, y = torch.zeros(0, 3, requires_grad=True), torch.tensor(2.0, requires_grad=True)
     steps = viz.step((x * 2).sum() + y**3 - 1.5, {"x": x, "y": y})

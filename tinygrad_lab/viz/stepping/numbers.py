@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SLICE", "WHOLE", "Table", "digits", "shape_text", "shown", "windows"]
+__all__ = ["SLICE", "WHOLE", "Table", "digits", "shape_text", "shown", "unseen", "windows"]
 
 WHOLE = 64  # elements up to which an array is shown in full
 SLICE = 16  # rows and columns of a slice of a larger one
@@ -57,10 +57,7 @@ def windows(size: int) -> list[tuple[int, int]]:
 
 
 def slices(array: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """(index as NumPy writes it, matrix) for the beginning, middle and end of a large array."""
-    if array.ndim == 1:  # a long vector fills the lines of a square, one after another
-        places = sorted({0, max((array.size - SLICE**2) // 2, 0), max(array.size - SLICE**2, 0)})
-        return [(f"[{i}:{min(i + SLICE**2, array.size)}]", array[i : i + SLICE**2]) for i in places]
+    """(index as NumPy writes it, matrix or vector) for the beginning, middle and end of a large array."""
     chosen = [windows(size) for size in array.shape[-2:]]
     leading = array.shape[:-2]
     several = any(len(choice) > 1 for choice in chosen) or any(size > 1 for size in leading)
@@ -71,6 +68,16 @@ def slices(array: np.ndarray) -> list[tuple[str, np.ndarray]]:
         text = ", ".join([*map(str, at), *(f"{start}:{stop}" for start, stop in parts)])
         found.append((f"[{text}]", array[at + tuple(slice(*part) for part in parts)]))
     return found
+
+
+def unseen(array: np.ndarray, result: np.ndarray) -> int:
+    """Of the elements of `array` that are summed for each one of `result`, how many no slice shows beside it.
+
+    >>> unseen(np.ones((64, 512)), np.ones(512)), unseen(np.ones((8, 512)), np.ones(512))
+    (48, 0)
+    """
+    seen = slices(array)[0][1].size // max(slices(result)[0][1].size, 1)
+    return array.size // max(result.size, 1) - seen
 
 
 def histogram(values: np.ndarray, low: float, high: float) -> list[int]:
@@ -113,15 +120,23 @@ class Table:
         return self._known[key]
 
     def data(self) -> list[dict[str, Any]]:
-        """Every array as plain data: `values`, or `statistics`, `histogram` and `slices`."""
+        """Every array as plain data: `values` of small ones; `statistics`, `histogram` and `slices` of large ones.
+
+        Small ones that are long, or have more than two dimensions, have slices too, to be shown beside large ones.
+        """
         few = sum(array.size > WHOLE for array in self._arrays) <= 40  # else one slice each keeps the page small
         return [_data(array, 3 if few else 1) for array in self._arrays]
 
 
 def _data(array: np.ndarray, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {"shape": list(array.shape)}
+    cut = [
+        {"index": index, "columns": part.shape[-1] if part.ndim else 1, "values": row(part, 3)}
+        for index, part in slices(array)[:count]
+    ]
     if array.size <= WHOLE:
-        return {**found, "values": row(array, 4)}
+        found["values"] = row(array, 4)
+        return found if array.ndim <= 2 and max(array.shape, default=1) <= SLICE else {**found, "slices": cut}
     finite = array[np.isfinite(array)].astype(np.float64)
     bad = array.size - finite.size
     if finite.size:
@@ -132,11 +147,7 @@ def _data(array: np.ndarray, count: int) -> dict[str, Any]:
         found["histogram"] = histogram(finite, low, high)
     if bad:
         found["bad"] = bad
-    found["slices"] = [
-        {"index": index, "columns": part.shape[-1] if array.ndim > 1 else SLICE, "values": row(part, 3)}
-        for index, part in slices(array)[:count]
-    ]
-    return found
+    return {**found, "slices": cut}
 
 
 def shown(value: Any) -> str:

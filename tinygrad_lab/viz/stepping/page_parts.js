@@ -177,13 +177,13 @@ function summary(array) {
   return `${shape(array)}, ${range}${array.bad ? `, ${array.bad} not finite` : ""}`;
 }
 
-/** An array with its caption: the numbers if they are few, else a slice. `hidden` covers it. */
-function figure(index, label, hidden = false, places = undefined) {
+/** An array with its caption: the numbers if they are few, else a slice, as also `beside` a slice. `hidden` covers it. */
+function figure(index, label, hidden = false, places = undefined, beside = false) {
   const array = data.arrays[index];
   if (!array) return make("figure", {}, make("figcaption", { text: `${label} (not known)` }));
   const caption = make("figcaption", { text: hidden || !array.shape.length ? label : `${label} ${shape(array)}` });
   if (hidden) return make("figure", {}, make("div", { class: "masked", text: "?", role: "img", "aria-label": "hidden" }), caption);
-  if (array.values !== undefined) {
+  if (array.values !== undefined && !(beside && array.slices)) {
     const body = grid(array, places);
     if (array.shape.length && values(array.values).length > 12) body.tabIndex = -1;
     body.setAttribute("role", "img");

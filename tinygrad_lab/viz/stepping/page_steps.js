@@ -58,9 +58,16 @@ function name(id) {
   return data.nodes[id].name;
 }
 
+/** Signs and arrays. Where a large one is among them, all show the same slice, and what that leaves out of sums is said. */
 function equation(parts, hidden, places) {
-  return make("div", { class: "equation" }, ...parts.map((each) =>
-    typeof each === "string" ? sign(each) : figure(each.array, each.label, hidden && each.result, places)));
+  const large = parts.some((each) => isLarge(each.array));
+  return make("div", { class: "equation" }, ...parts.flatMap((each) => typeof each === "string" ? [sign(each)]
+    : [figure(each.array, each.label, hidden && each.result, places, large),
+      ...(large && each.more ? [sign(`+ … ${each.more} more`)] : [])]));
+}
+
+function isLarge(index) {
+  return data.arrays[index] !== undefined && data.arrays[index].values === undefined;
 }
 
 /** Decimals that suit all of some arrays, so that a sum of them can be followed. */
@@ -102,7 +109,7 @@ function seedBlock(step, i) {
 function copies(block, hidden) {
   return make("div", { class: "note" },
     make("h3", { text: `${name(block.node)} was copied ${block.copies} times going forward, so its gradients are summed` }),
-    equation(["Σ", { array: block.raw, label: "one gradient for each copy" }, "=",
+    equation(["Σ", { array: block.raw, label: "one gradient for each copy", more: block.more }, "=",
       { array: block.value, label: "summed over the copies", result: true }], hidden));
 }
 
@@ -158,7 +165,7 @@ function backwardBlock(step, block, b, i) {
 function hasSlices(step) {
   const used = [step.value, step.cotangent, ...(step.operands ?? []).map((operand) => data.nodes[operand.node].value),
     ...(step.blocks ?? []).map((block) => block.value)];
-  return used.some((index) => data.arrays[index]?.slices?.length > 1);
+  return used.some((index) => isLarge(index) && data.arrays[index].slices.length > 1);
 }
 
 function tools(step) {

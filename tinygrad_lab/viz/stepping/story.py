@@ -22,7 +22,7 @@ from tinygrad_lab.viz.picture import Picture, PictureEdge, PictureNode
 from tinygrad_lab.viz.reading.graphs import read
 from tinygrad_lab.viz.reading.trimming import without
 from tinygrad_lab.viz.stepping import quiz, sentences
-from tinygrad_lab.viz.stepping.numbers import Table, shape_text, shown
+from tinygrad_lab.viz.stepping.numbers import SLICE, Table, shape_text, shown, unseen
 from tinygrad_lab.viz.stepping.recording import BackwardStep, Contribution, Recording, record
 from tinygrad_lab.viz.stepping.slopes import Check, checks
 
@@ -173,7 +173,7 @@ class _Teller:
         uses = {edge.argument: self.picture.node(edge.source) for edge in self.operands[node.id]}
         inputs = {self.table.add(use.value) for use in uses.values()}
         if step.op.name == "linear" and np.ndim(known["input"]) == 2:
-            weight = {"array": self.table.add(known["weight"].T), "label": f"{uses['weight'].name}ᵀ"}
+            weight = self._factor(known["weight"].T, f"{uses['weight'].name}ᵀ")
             parts: list[Any] = [{"array": self.table.add(known["input"]), "label": uses["input"].name}, "·", weight]
             if known["bias"] is not None:
                 parts += ["+", {"array": self.table.add(known["bias"]), "label": uses["bias"].name}]
@@ -193,7 +193,8 @@ class _Teller:
             combined = found.combined()
             return parts if combined is not None and combined.shape == part.raw.shape else []
         if labels[0].endswith(incoming) and not part.copied:  # one sum, or one rearrangement: of what?
-            return [labels[0].removesuffix(incoming).replace("_", " ").strip(), g]
+            how = labels[0].removesuffix(incoming).replace("_", " ").strip()
+            return [how, {**g, "more": unseen(turn.cotangent, part.raw)} if how.startswith("∑") else g]
         return []
 
     def _called_op(self, step: Step) -> str:
@@ -202,13 +203,21 @@ class _Teller:
         return symbol if symbol.isidentifier() else step.op.name
 
     def _terms(self, found: Equation) -> list[Any]:
-        """The right side in parts: operators, and arrays with their labels."""
+        """The right side in parts: operators, and arrays with their labels.
+
+        An array with "more" is summed over, and slices leave out so many of the summands of each number.
+        """
         parts: list[Any] = []
         if found.exact:
             for term in found.terms:
                 parts += [term.operator] if term.operator else []
-                parts.append({"array": self.table.add(term.value), "label": term.text})
+                array = {"array": self.table.add(term.value), "label": term.text}
+                parts.append(self._factor(term.value, term.text) if term.matrices else array)
         return parts
+
+    def _factor(self, matrix: np.ndarray, label: str) -> Data:
+        """What stands right of the dot in a product of matrices, whose sums run over its rows."""
+        return {"array": self.table.add(matrix), "label": label, "more": max(matrix.shape[-2:][0] - SLICE, 0)}
 
     # Steps
 
@@ -297,6 +306,7 @@ class _Teller:
         if part.copied:
             block["raw"] = self.table.add(part.raw)
             block["copies"] = part.raw.size // max(part.value.size, 1)
+            block["more"] = unseen(part.raw, part.value)
         known = self._known(turn.step)
         if known is not None and isinstance(part.raw, np.ndarray):
             called = self._called(turn.step)
