@@ -127,7 +127,7 @@ def test_other_keys(browser, tmp_path):
     browser.open(page)
     step = "return state.step"
     browser.press("b")
-    assert browser.run(step) == 8 and "∂loss/∂loss" in browser.run("return narration.textContent")
+    assert browser.run(step) == 8 and "∂L/∂L" in browser.run("return narration.textContent")
     browser.press("End")
     assert browser.run(step) == 16
     browser.press("f")
@@ -179,7 +179,7 @@ def test_every_stop_of_the_tab_key_shows_the_focus_and_cards_open(browser, tmp_p
                 == identity
             )
     assert {"slider", "next", "predict", "canvas"} <= set(seen)
-    assert len(opened) == len(data_of(residual_steps())["nodes"]) and {"x", "fc1.weight", "loss"} <= set(opened)
+    assert len(opened) == len(data_of(residual_steps())["nodes"]) and {"x", "fc1.weight", "L"} <= set(opened)
     clean(browser, page)
 
 

@@ -255,6 +255,15 @@ def test_slices_in_one_equation_fit_each_other_and_say_what_sums_leave_out():
     assert bias["parts"][0] == "∑ rows" and index(bias["value"]) == "[0:16]"
 
 
+def test_the_loss_is_called_as_in_the_gradients():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    steps = viz.step(x.square().mean(), names={"x": x})
+    seed, mean = data_of(steps)["steps"][2:4]
+    assert seed["title"] == "∂L/∂L = 1" and mean["title"] == "mean: from ∂L/∂L to its inputs"
+    assert mean["blocks"][0]["math"].count("<mi>L</mi>") == 1  # ∂L/∂t1 = expand(1)/2, and no ∂L/∂L
+    assert "loss" not in steps.text() and ">loss<" not in steps.html()
+
+
 def test_empty_arrays_and_numbers():
     x, y = torch.zeros(0, 3, requires_grad=True), torch.tensor(2.0, requires_grad=True)
     steps = viz.step((x * 2).sum() + y**3 - 1.5, {"x": x, "y": y})

@@ -65,6 +65,7 @@ class _Teller:
         self.values = {step: node.value for step, node in self.node.items()}
         for node in picture.nodes:
             node.name = _short(node.name)
+        self.node[recording.loss].name = "L"  # as in ∂L/∂x, which all steps speak of
         self.names = {step: node.name for step, node in self.node.items()}
         for step, gradient in recording.gradients.items():
             if isinstance(gradient, np.ndarray):
@@ -248,8 +249,8 @@ class _Teller:
             "phase": "seed",
             "node": node.id,
             "title": f"∂{node.name}/∂{node.name} = 1",
-            "why": "The backward pass starts at the loss. Changing the loss by a little changes it by just that much: "
-            "its own gradient is 1. From here on every step multiplies by one more local derivative.",
+            "why": "The backward pass starts at the loss L. Changing L by a little changes it by just that much: its "
+            "own gradient is 1. From here on every step multiplies by one more local derivative.",
             "cotangent": self.table.add(np.ones(loss.shape, loss.dtype)),
             "edges": [],
             "questions": quiz.about_seed(loss, node.value, node.name),
