@@ -178,6 +178,22 @@ def test_sums_over_copies_are_written():
     assert "∂L/∂b = ∑_copies ∂L/∂t" in viz.formulas((torch.ones(2, 3) + b).sum(), names={"b": b}).text()
 
 
+def test_symbols_that_several_lines_define_carry_the_name_of_their_line():
+    x, first, second = torch.rand(2, 4), nn.LayerNorm(4), nn.LayerNorm(4)
+    found = viz.formulas(second(first(x)).square().sum(), names={"x": x, "first": first, "second": second})
+    one, other = (line for line in found.text().splitlines() if " c_" in line)
+    assert "a\u0302_t3 = s_t3 c_t3" in one and "c_t3 = x − mean(x)" in one
+    assert "a\u0302_t6 = s_t6 c_t6" in other and "c_t6 = t3 − mean(t3)" in other
+    assert "∂L/∂t3 = s_t6 (h − mean(h) − a\u0302_t6 ⊙ mean(h ⊙ a\u0302_t6)), h = " in found.text()
+    assert "a\u0302 = s c" in viz.formulas(first(x).sum()).text()
+
+
+def test_the_gradient_of_a_weight_sums_over_the_batch():
+    layer, x = nn.Linear(4, 3), torch.rand(2, 5, 4)
+    assert "∂L/∂weight = ∑_batch (∂L/∂t3)ᵀ · x" in viz.formulas(layer(x).square().sum(), layer, {"x": x}).text()
+    assert "batch" not in viz.formulas(layer(x[0]).square().sum(), layer).text()
+
+
 def test_long_graphs_leave_the_middle_out():
     x = torch.tensor(1.0).requires_grad_()
     y = x

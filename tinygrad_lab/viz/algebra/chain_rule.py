@@ -6,6 +6,7 @@ LaTeX, MathML, a page or text. `algebra.derivation` derives the gradients of the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from tinygrad_lab.tensor import Tensor
 from tinygrad_lab.viz.algebra import trees as f
 from tinygrad_lab.viz.algebra.derivation import derive
 from tinygrad_lab.viz.algebra.equations import Equation, equation, formula_without_values, forward_equation
-from tinygrad_lab.viz.algebra.symbols import Name, Partial
+from tinygrad_lab.viz.algebra.evaluate import key
+from tinygrad_lab.viz.algebra.symbols import Name, Partial, substitute
 from tinygrad_lab.viz.algebra.written import Line, Written
 from tinygrad_lab.viz.reading.graphs import read
 from tinygrad_lab.viz.stepping.recording import Recording, record
@@ -106,6 +108,7 @@ class _Writer:
         self.loss = called[recording.loss]
         self.contributions: list[Equation] = []
         self.hidden: set[Step] = set()
+        self.defined: dict[Step, dict[str, f.Tree]] = {}  # what forward() found
 
     def shorten(self, most: int) -> int:
         steps = self.recording.forward
@@ -120,17 +123,27 @@ class _Writer:
             return None
 
     def forward(self) -> list[Line]:
-        lines = []
+        trees: dict[Step, f.Formula] = {}
         for step in self.recording.forward:
-            values = None if step in self.hidden else self.values(step)
             if step in self.hidden:
                 continue
+            values = self.values(step)
             if values is None:
                 tree = formula_without_values(step, "", self.operands[step])
             else:
                 tree = forward_equation(step, values, self.operands[step]).tree
-            lines.append(Line(tree or self._opaque(step), shape_text(step.shape)))
-        return lines
+            trees[step] = tree or self._opaque(step)
+        times = Counter(key(item) for tree in trees.values() for item in _defined(tree))
+        for step, tree in trees.items():
+            of = (Name(self.called[step]),)
+            self.defined[step] = {key(item): f.Index(item, of) for item in _defined(tree) if times[key(item)] > 1}
+        return [Line(self._own(step, tree), shape_text(step.shape)) for step, tree in trees.items()]
+
+    def _own(self, step: Step, tree: f.Formula) -> f.Formula:
+        """With the step's name on the symbols that its line defines, where other lines define them too."""
+        named = substitute(tree, self.defined[step])
+        assert isinstance(named, f.Formula)
+        return named
 
     def _opaque(self, step: Step) -> f.Formula:
         """y = name(a, b), for what has no formula."""
@@ -165,9 +178,13 @@ class _Writer:
             right = f.Apply("vjp", (self._partial(step),), (f.Symbol(step.op.name),))
             tree = f.Formula(self._partial(part.operand), "=", right)
             return Equation(self.called[part.operand], tree, [], np.asarray(part.raw), np.asarray(part.value))
-        if found.summed and not _sums_copies(found.tree.right):
-            copies = f.Big("sum", (f.Text("copies"),), _in_brackets(found.tree.right))
-            found.tree = f.Formula(found.tree.left, found.tree.relation, copies, found.tree.more)
+        over = "copies" if found.summed and not _sums_copies(found.tree.right) else ""
+        if step.op.name == "linear" and part.argument == "weight" and np.ndim(cotangent) > 2:
+            over = "batch"
+        if over:
+            total = f.Big("sum", (f.Text(over),), _in_brackets(found.tree.right))
+            found.tree = f.Formula(found.tree.left, found.tree.relation, total, found.tree.more)
+        found.tree = self._own(step, found.tree)
         return found
 
     def _partial(self, step: Step) -> f.Tree:
@@ -194,6 +211,11 @@ class _Writer:
                     ("+" if terms else "", f.Fence("paren", (right,)) if isinstance(right, f.Terms | f.If) else right)
                 )
         return [Line(f.Formula(trees[0].left, "=", f.Terms(tuple(terms))), used)]
+
+
+def _defined(tree: f.Formula) -> list[f.Tree]:
+    """The symbols that a formula defines after its right side."""
+    return [definition.items[0] for definition in tree.more if definition.relations == ("=",)]
 
 
 def _sums_copies(tree: f.Tree) -> bool:
