@@ -67,6 +67,22 @@ def test_nothing_is_fetched_and_nothing_runs_that_should_not(browser, page, them
     assert (background == "rgb(255, 255, 255)") == (theme == "light")
 
 
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+def test_a_long_graph_opens_at_its_start_large_enough_to_read(browser, tmp_path, direction):
+    x = torch.ones(2, requires_grad=True)
+    y = x
+    for _ in range(60):
+        y = y.tanh()
+    opened(browser, viz.graph(y.sum(), names={"x": x}, direction=direction).save(tmp_path / "graph.html"))
+    assert state(browser)[0] == pytest.approx(0.7)
+    assert browser.run(
+        "const a = document.querySelector('#stage .parameter').getBoundingClientRect(),"
+        "b = stage.getBoundingClientRect(); return a.left >= b.left && a.right <= b.right && a.top >= b.top"
+    )
+    browser.run("document.getElementById('fit').click()")
+    assert state(browser)[0] < 0.3
+
+
 def test_the_drawing_fits_the_window(browser, page):
     opened(browser, page)
     inside = browser.run(

@@ -100,8 +100,9 @@ const zoom = (by, cx, cy) => {
   const next = Math.min(20, Math.max(0.02, scale * by));
   x = cx - (cx - x) * next / scale; y = cy - (cy - y) * next / scale; scale = next; show();
 };
-const fit = () => {
-  scale = Math.min(2, stage.clientWidth / size.width, stage.clientHeight / size.height) || 1;
+const READABLE = 0.7;
+const fit = least => {
+  scale = Math.max(least, Math.min(2, stage.clientWidth / size.width, stage.clientHeight / size.height)) || 1;
   x = Math.max(0, (stage.clientWidth - size.width * scale) / 2); y = 0; show();
 };
 const middle = by => zoom(by, stage.clientWidth / 2, stage.clientHeight / 2);
@@ -124,13 +125,13 @@ stage.addEventListener('keydown', e => {
   if (move) { x += move[0]; y += move[1]; show(); e.preventDefault(); }
   else if (e.key === '+' || e.key === '=') middle(1.25);
   else if (e.key === '-') middle(0.8);
-  else if (e.key === '0') fit();
+  else if (e.key === '0') fit(0);
 });
 document.getElementById('in').onclick = () => middle(1.25);
 document.getElementById('out').onclick = () => middle(0.8);
-document.getElementById('fit').onclick = fit;
-window.addEventListener('resize', fit);
-fit();
+document.getElementById('fit').onclick = () => fit(0);
+window.addEventListener('resize', () => fit(READABLE));
+fit(READABLE);
 """
 
 
