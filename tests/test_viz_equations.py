@@ -13,7 +13,7 @@ import tinygrad_lab as torch
 from tinygrad_lab.autograd import Function, Trace
 from tinygrad_lab.nn import functional as F
 from tinygrad_lab.verify.op_samples import flat
-from tinygrad_lab.viz.algebra.equations import equation, forward_equation, index_text
+from tinygrad_lab.viz.algebra.equations import equation, forward_equation
 from tinygrad_lab.viz.algebra.meanings import formula_of, meaning, rule_of
 from tinygrad_lab.viz.stepping.recording import record
 
@@ -200,7 +200,3 @@ def test_overflow_is_not_hidden():
     loss = y.sum()
     step, g, values = first(loss, "div")
     assert np.isnan(equation(step, "other", g, values).result).any()
-
-
-def test_indices_as_they_were_written():
-    assert index_text((slice(None), 1, None, Ellipsis, slice(1, 5, 2))) == ":, 1, None, ..., 1:5:2"

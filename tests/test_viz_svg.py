@@ -299,6 +299,13 @@ def test_a_part_of_an_array_says_which_and_the_range_of_the_whole():
     assert not any("part shown" in line for line in texts(parsed(svg.draw(linear_picture()))))
 
 
+def test_an_index_is_on_its_card():
+    x = torch.randn(6, 4, requires_grad=True)
+    y = x * 1
+    y[1:3] = 0
+    assert {"[::2, 1]", "[1:3]"} <= set(texts(parsed(svg.draw(read(x[::2, 1].sum() + y.sum())))))
+
+
 def test_the_mnist_picture_is_small_and_its_texts_fit():
     text = svg.draw(build_mnist())
     assert len(text.encode()) < 60_000

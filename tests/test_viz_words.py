@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tinygrad_lab.viz.words import brief, clean
+from tinygrad_lab.viz.words import brief, clean, index_text
 
 
 @given(st.text(st.characters(), max_size=200) | st.text("<>&\"'\\/{}|\n\r\t‮​\ud800", max_size=60))
@@ -45,3 +45,7 @@ def test_what_is_not_finite_is_called_out(array):
 )
 def test_arrays_in_few_words(array, said):
     assert brief(np.asarray(array)) == said
+
+
+def test_indices_as_they_were_written():
+    assert index_text((slice(None), 1, None, Ellipsis, slice(1, 5, 2))) == ":, 1, None, ..., 1:5:2"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["brief", "clean", "counted", "shape_words"]
+__all__ = ["brief", "clean", "counted", "index_text", "shape_words"]
 
 _LONGEST = 40
 
@@ -79,3 +79,22 @@ def bad_words(array: np.ndarray) -> str:
     nan = int(np.isnan(array).sum())
     infinite = int(np.isinf(array).sum())
     return ", ".join([f"{count} {what}" for count, what in ((nan, "NaN"), (infinite, "inf")) if count]) + "!"
+
+
+def index_text(index: Any) -> str:
+    """An index as it is written: "0, :, 1:3"; arrays as "…".
+
+    >>> index_text((0, slice(None), slice(1, None, 2))), index_text(np.arange(3))
+    ('0, :, 1::2', '…')
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    return ", ".join(map(_item_text, items))
+
+
+def _item_text(item: Any) -> str:
+    if isinstance(item, slice):
+        start, stop, step = ("" if part is None else str(part) for part in (item.start, item.stop, item.step))
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+    if item is Ellipsis:
+        return "..."
+    return str(item) if item is None or isinstance(item, (int, np.integer)) else "…"

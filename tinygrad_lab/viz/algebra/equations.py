@@ -36,6 +36,7 @@ from tinygrad_lab.viz.algebra import typeset
 from tinygrad_lab.viz.algebra.evaluate import NotEvaluable, combine, evaluate, is_matrix, key
 from tinygrad_lab.viz.algebra.meanings import Meaning, formula_of, meaning, operand_letters, rule_of, symbols_of
 from tinygrad_lab.viz.algebra.symbols import substitute
+from tinygrad_lab.viz.words import index_text
 
 __all__ = ["Equation", "Term", "equation", "forward_equation"]
 
@@ -322,22 +323,3 @@ def _names(
         if is_number and f.Symbol(symbol) not in indices and symbol not in ("y", "Y"):
             found[symbol] = value
     return found
-
-
-def index_text(index: Any) -> str:
-    """An index as it is written: "0, :, 1:3"; arrays as "…".
-
-    >>> index_text((0, slice(None), slice(1, None, 2))), index_text(np.arange(3))
-    ('0, :, 1::2', '…')
-    """
-    items = index if isinstance(index, tuple) else (index,)
-    return ", ".join(map(_item_text, items))
-
-
-def _item_text(item: Any) -> str:
-    if isinstance(item, slice):
-        start, stop, step = ("" if part is None else str(part) for part in (item.start, item.stop, item.step))
-        return f"{start}:{stop}" + (f":{step}" if step else "")
-    if item is Ellipsis:
-        return "..."
-    return str(item) if item is None or isinstance(item, (int, np.integer)) else "…"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tinygrad_lab.viz.picture import Picture, PictureEdge, PictureNode
 from tinygrad_lab.viz.words import brief, clean, counted, shape_words
 
@@ -110,7 +112,9 @@ def expression(picture: Picture, node: PictureNode, edges: list[PictureEdge]) ->
     if node.symbol == "-" and len(operands) == 1:
         return f"-{operands[0]}"
     if node.symbol == "[ ]" and operands:
-        return f"{operands[0]}[{', '.join(operands[1:]) or '...'}]"
+        arrays = iter(operands[1:])
+        index = re.sub("…", lambda _: next(arrays, "…"), node.note[1:-1]) or ", ".join(arrays) or "..."
+        return f"{operands[0]}[{index}]"
     name = node.op if node.symbol in _INFIX or "[" in node.symbol else node.symbol
     return f"{clean(name)}({', '.join([*operands, *([clean(node.note)] if node.note else [])])})"
 

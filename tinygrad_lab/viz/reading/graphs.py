@@ -21,7 +21,7 @@ from tinygrad_lab.viz.reading.leaves import Leaves
 from tinygrad_lab.viz.reading.naming import Known, Names
 from tinygrad_lab.viz.reading.tracing import Record, keep_gradient, record_of
 from tinygrad_lab.viz.reading.values import known_values, values_of
-from tinygrad_lab.viz.words import clean
+from tinygrad_lab.viz.words import clean, index_text
 
 __all__ = ["Reading", "read"]
 
@@ -273,10 +273,16 @@ def _absent(parameters: list[Known], leaves: list[Tensor], forgotten: bool) -> l
 
 
 def _note(step: Step, remembered: Mapping[str, Any]) -> str:
-    """The options of a call that tell what it did: "dim=1, keepdim=True". A freed graph may have been remembered."""
+    """The options of a call that tell what it did: "dim=1, keepdim=True", or an index that is not all arrays: "[::2]".
+
+    A freed graph may have been remembered.
+    """
     op = step.op
     if not hasattr(op, "signature"):
         return ""
+    index = step.operands.get("index", remembered.get("index")) if op.name in ("getitem", "setitem") else None
+    if index is not None and (text := index_text(index)).strip("…, "):
+        return f"[{text}]"
     shown = []
     for name in op.arguments:
         value, default = step.operands.get(name), op.signature.parameters[name].default
