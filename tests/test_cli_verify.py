@@ -115,6 +115,17 @@ def test_a_wrong_gradient_in_plain_numpy(ran: Ran) -> None:
     assert code == 1 and "-> sign (0)" in out
 
 
+def test_the_argument_may_have_another_name_than_params(ran: Ran) -> None:
+    text = TENSORS.replace("(params)", "(theta)").replace("params[", "theta[")
+    for command in ("diagnose", "gradcheck"):
+        assert ran(command, text)[0] == 0
+        assert ran(command, text + "params = make_params(0)\ndel make_params\n")[0] == 0
+        assert ran(command, text + "make_theta, make_params = make_params, None\n")[0] == 0  # its own name comes first
+        code, _, err = ran(command, text.replace("def make_params", "def made"))
+        said = "has no 'theta' and no 'params' to call loss with: define params = ..., or make_params(seed)"
+        assert code == 2 and said in err
+
+
 def test_without_a_gradient_by_hand_autograd_is_checked(ran: Ran) -> None:
     text = "import tinygrad_lab as torch\nx = torch.ones(3)\ndef f(x): return (x.exp() * torch.arange(3.0)).sum()\n"
     assert ran("gradcheck", text, function=":f")[0] == 0

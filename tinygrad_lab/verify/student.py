@@ -6,8 +6,9 @@ What this file lets you do: `gradcheck_file` and `diagnose_file`, which the comm
     def loss(params): ...               # a number; written with Tensor functions it can be replayed, else in NumPy
     def grad(params): ...               # gets NumPy arrays; {"W": ..., "b": ...}, or {"dW": ...}, or a list in order
 
-Functions of other names take one argument likewise: `f(x)` is called with the file's `x`, or `make_x(seed)`, and its
-gradient is `grad_f` or `f_grad`. What goes wrong in the file is told in one line, with the file's line number.
+The argument may have another name. Functions of other names take one likewise: `f(x)` is called with the file's `x` or
+`make_x(seed)` (where it has neither, with its params), and its gradient is `grad_f` or `f_grad`. What goes wrong in the
+file is told in one line, with the file's line number.
 """
 
 from __future__ import annotations
@@ -134,17 +135,22 @@ class _File(UserFile):
         return needed[0]
 
     def argument(self, function: str, seed: int) -> Any:
-        """Where to look: the variable named like the function's argument, or what make_NAME(seed) returns."""
-        name = self.parameter(function)
-        maker = self.names.get(f"make_{name}")
-        if callable(maker):
-            with self.telling():
-                value = maker(seed)
-        elif name in self.names:
-            value = self.names[name]
+        """Where to look: what make_NAME(seed) returns, or the variable NAME; NAME is the argument's, or else params."""
+        wanted = self.parameter(function)
+        for name in dict.fromkeys((wanted, "params")):
+            maker = self.names.get(f"make_{name}")
+            if callable(maker):
+                with self.telling():
+                    value = maker(seed)
+                break
+            if name in self.names:
+                value = self.names[name]
+                break
         else:
+            other = "" if wanted == "params" else " and no 'params'"
             raise ValueError(
-                f"{self.name} has no '{name}' to call {function} with: define {name} = ..., or make_{name}(seed)"
+                f"{self.name} has no '{wanted}'{other} to call {function} with: define params = ..., or "
+                f"make_params(seed)"
             )
         for key, array in arrays_of(value).items():
             if array.dtype.kind != "f":
