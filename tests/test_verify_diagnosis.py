@@ -161,12 +161,36 @@ def test_missing_and_misshapen_arguments():
         verify.diagnose(m.loss, m.params, {"W": m.params["W"]})
     with pytest.raises(ValueError, match="1 arrays for 2 parameters"):
         verify.diagnose(m.loss, m.params, [m.params["W"]])
-    with pytest.raises(ValueError, match="must be a scalar"):
-        verify.diagnose(lambda p: p["W"] * 2, m.params, m.hand())
     with pytest.raises(ValueError, match="language must be"):
         verify.explain(verify.diagnose(m.loss, m.params, m.hand()), "fr")
     with pytest.raises(TypeError, match="does not depend on the parameters"):
         verify.diagnose(lambda p: torch.tensor(1.0), m.params, m.hand())
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (lambda loss: (loss, 0.9), "a tuple of 2: return the loss alone"),
+        (lambda loss: {"loss": loss}, "a dict: return the loss alone"),
+        (lambda loss: loss * np.ones(3), r"an array of shape \(3,\): reduce it"),
+        (lambda loss: None, "None: is a return missing"),
+    ],
+)
+def test_a_loss_returns_one_number(returned, said):
+    m = Softmax(0)
+    in_numpy = lambda p: returned(float(np.sum(np.asarray(p["W"]) ** 2)))  # noqa: E731
+    for loss in (lambda p: returned(m.loss(p)), in_numpy):
+        with pytest.raises(ValueError, match="the loss must return one number, it returned " + said):
+            verify.diagnose(loss, m.params, m.hand())
+    layer = nn.Linear(3, 1)
+    with pytest.raises(ValueError, match="the loss must return one number, it returned " + said):
+        verify.diagnose(lambda: returned(layer(torch.ones(1, 3)).sum()), layer, {"weight": 1.0, "bias": 1.0})
+
+
+def test_one_number_may_have_axes_of_length_1():
+    a = np.array([1.0, 2.0])
+    for loss in (lambda p: (p["a"] ** 2).sum(0, keepdim=True), lambda p: (np.asarray(p["a"]) ** 2).sum(keepdims=True)):
+        assert verify.diagnose(loss, {"a": a}, {"a": 2 * a})
 
 
 def test_spellings_of_names_and_a_loss_that_comes_along():

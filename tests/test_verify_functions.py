@@ -322,3 +322,11 @@ def test_the_result_equals_that_of_the_check_on_arrays():
     x = RNG.standard_normal(4)
     ours = gradcheck(lambda x: np.sum(np.exp(x)), x, np.exp)
     assert ours.evaluations == check_arrays(lambda a: np.sum(np.exp(a[0])), [x], [np.exp(x)]).evaluations
+
+
+def test_a_gradient_of_one_number_is_no_jacobian():
+    x = np.array([1.0, 2.0, 3.0])
+    for f in (lambda x: (np.sum(x**2), 0.9), lambda x: x**2):
+        result = gradcheck(f, x, 2 * x)
+        assert not result and "the gradient given is that of one number: let f return one number" in str(result)
+    assert gradcheck(lambda x: x**2, x, np.diag(2 * x))

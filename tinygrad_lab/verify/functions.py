@@ -158,7 +158,12 @@ class _Check:
         self.rewind()
         if self.gradient is not None:
             found = self.target.by_hand(self.gradient, arrays)
-            if sum(int(np.prod(shape)) for shape in self.shapes) == 1 or len(self.shapes) > 1:
+            if sum(int(np.prod(shape)) for shape in self.shapes) == 1:
+                return found
+            note = f"f returned shapes {self.shapes}, the gradient given is that of one number: let f return one number"
+            if note not in self.notes and any(g.shape == a.shape for g, a in zip(found, arrays, strict=True)):
+                self.notes.append(note)
+            if len(self.shapes) > 1:
                 return found
             (w,) = weights
             return [

@@ -43,6 +43,22 @@ def arrays_of(params: Any) -> dict[str, np.ndarray]:
     return {"x": array_of(params)}
 
 
+def one_number(value: Any, what: str = "diagnose: the loss") -> float:
+    """What a loss returned, as a float. ValueError, which says what it returned, if it is not one number."""
+    kind = type(value).__name__
+    if value is None:
+        returned = "None: is a return missing?"
+    elif isinstance(value, (list, tuple)):
+        returned = f"a {kind} of {len(value)}: return the loss alone"
+    elif (array := array_of(value)).dtype.kind not in "fiub":
+        returned = f"a {kind}: return the loss alone"
+    elif array.size != 1:
+        returned = f"an array of shape {array.shape}: reduce it (.mean() or .sum())"
+    else:
+        return float(array.item())
+    raise ValueError(f"{what} must return one number, it returned {returned}")
+
+
 SPELLINGS = ("{}", "d{}", "d_{}", "grad_{}", "{}_grad", "g{}", "g_{}", "dL_d{}", "dLd{}", "d{}_")
 
 
@@ -147,33 +163,33 @@ class Problem:
             packed = self.packed(arrays, grad=True, copy=True)
             try:
                 loss, seen = call_recorded(partial(self.loss_fn, packed))
+                value = one_number(loss)
             except Exception as error:
                 failure = failure or error
                 continue
-            if isinstance(loss, Tensor):
-                self._check_scalar(loss)
-                if loss.requires_grad:
-                    self.wide = arrays is self.params
-                    tensors = (
-                        packed.values()
-                        if isinstance(packed, dict)
-                        else packed
-                        if isinstance(packed, (list, tuple))
-                        else [packed]
-                    )
-                    return Recording(loss, dict(zip(arrays, tensors, strict=True)), seen), float(loss.array)
+            if isinstance(loss, Tensor) and loss.requires_grad:
+                self.wide = arrays is self.params
+                tensors = (
+                    packed.values()
+                    if isinstance(packed, dict)
+                    else packed
+                    if isinstance(packed, (list, tuple))
+                    else [packed]
+                )
+                return Recording(loss, dict(zip(arrays, tensors, strict=True)), seen), value
             failure = failure or TypeError(
                 f"diagnose: the loss does not depend on the parameters it was given (it returned "
                 f"{type(loss).__name__}): compute it from the Tensors in its argument, without detach() or numpy()"
             )
+        assert failure is not None
         try:  # a loss written in NumPy: no graph, differences only
-            value = self.loss_fn(self.packed(self.params, copy=True))
+            returned = self.loss_fn(self.packed(self.params, copy=True))
         except Exception:
-            value = None
-        if value is None or isinstance(value, Tensor):
-            raise failure or TypeError("diagnose: the loss could not be computed")
+            raise failure from None
+        if isinstance(returned, Tensor):
+            raise failure
         self.wide = True
-        return None, float(value)
+        return None, one_number(returned)
 
     def _record_module(self) -> tuple[Recording, float]:
         module = self.given
@@ -191,8 +207,8 @@ class Problem:
                     if not wide:
                         raise
                     continue
-                self._check_scalar(loss)
-                return Recording(loss, parameters, seen), float(loss.array)
+                value = one_number(loss)
+                return Recording(loss, parameters, seen), value
         finally:
             for name, p in parameters.items():
                 p.array = kept[name]
@@ -204,20 +220,12 @@ class Problem:
         except (TypeError, ValueError):
             return True
 
-    @staticmethod
-    def _check_scalar(loss: Tensor) -> None:
-        if loss.array.size != 1:
-            raise ValueError(
-                f"diagnose: the loss must be a scalar, it has shape {loss.shape}: reduce it (.mean() or .sum())"
-            )
-
     def loss(self, arrays: Mapping[str, np.ndarray]) -> float:
         """The loss at other parameter values (float64)."""
         if self.has_graph and (not self.wide or hasattr(self.given, "named_parameters")):
             return self.recording.evaluate(arrays)
         with no_grad():
-            value = self.loss_fn(self.packed(arrays, tensors=self.has_graph))
-        return float(array_of(value))
+            return one_number(self.loss_fn(self.packed(arrays, tensors=self.has_graph)))
 
     def differences(self, name: str, h: float = 1e-5) -> np.ndarray:
         """The gradient by central differences, element by element."""

@@ -196,7 +196,7 @@ class Recording:
                 known = {"y": given[step.index]} if step.index in given else self._compute(step)
                 self.known.append(known)
                 self.values.append(known.get("y"))
-            return float(self.values[self.output.index])
+            return float(self.values[self.output.index].item())
         finally:
             self.values, self.known = kept_values, kept_known
 

@@ -25,7 +25,7 @@ import numpy as np
 from tinygrad_lab.tensor import Tensor, wrap
 from tinygrad_lab.verify.diagnosis import Diagnosis, diagnose
 from tinygrad_lab.verify.functions import gradcheck
-from tinygrad_lab.verify.problem import array_of, arrays_of, hand_arrays
+from tinygrad_lab.verify.problem import array_of, arrays_of, hand_arrays, one_number
 from tinygrad_lab.verify.results import CheckResult
 from tinygrad_lab.verify.steps import check_steps
 from tinygrad_lab.verify.texts import explain, explain_steps
@@ -49,7 +49,10 @@ def gradcheck_file(target: str, mode: str = "auto", seed: int = 0) -> CheckResul
         if hasattr(value, "named_parameters"):
             return gradcheck(f, value, mode=mode, seed=seed)
         arrays = arrays_of(value)
-        on_tensors = file.differentiable(f, value)
+        result = file.result(f, value)
+        if function_name == "loss":
+            one_number(result, f"{file.name}: loss")
+        on_tensors = isinstance(result, Tensor) and result.requires_grad
         if hand is None and not on_tensors:
             raise ValueError(
                 f"{file.name}: {function_name} is no function of Tensors, so autograd cannot differentiate it: define "
@@ -105,15 +108,14 @@ class _File(UserFile):
         spellings = [f"grad_{name}", f"{name}_grad", *(["grad"] if name == "loss" else [])]
         return next((self.names[s] for s in spellings if callable(self.names.get(s)) or s in self.names), None)
 
-    def differentiable(self, f: Callable[..., Any], value: Any) -> bool:
-        """Whether f takes Tensors and records what it does with them; if not, it is written in NumPy."""
+    def result(self, f: Callable[..., Any], value: Any) -> Any:
+        """What f returns: for Tensors, or where it does not take them, since it is written in NumPy, for arrays."""
         arrays, failures = arrays_of(value).values(), []
         wide = [np.array(array, np.float64) for array in arrays]
         narrow = [array.copy() for array in arrays]  # what the file mixes them with may be float32
         for tensors, copies in ((True, wide), (True, narrow), (False, narrow)):
             try:
-                found = f(_packed(value, [wrap(a).requires_grad_() for a in copies] if tensors else copies))
-                return isinstance(found, Tensor) and found.requires_grad
+                return f(_packed(value, [wrap(a).requires_grad_() for a in copies] if tensors else copies))
             except (Exception, SystemExit) as error:
                 failures.append(error)
         raise max(failures, key=self.line)  # the way that got furthest is the one that was meant
