@@ -128,10 +128,22 @@ def test_the_argument_may_have_another_name_than_params(ran: Ran) -> None:
 
 def test_without_a_gradient_by_hand_autograd_is_checked(ran: Ran) -> None:
     text = "import tinygrad_lab as torch\nx = torch.ones(3)\ndef f(x): return (x.exp() * torch.arange(3.0)).sum()\n"
-    assert ran("gradcheck", text, function=":f")[0] == 0
+    code, out, _ = ran("gradcheck", text, function=":f")
+    assert code == 0 and "autograd's gradient was checked, none derived by hand: homework.py has no grad_f\n" in out
     assert ran("gradcheck", text + "def f_grad(x): return x\n", function=":f")[0] == 1
     code, _, err = ran("gradcheck", "import numpy as np\nx = np.ones(3)\ndef f(x): return np.sum(x)\n", function=":f")
     assert code == 2 and "define grad_f(x), derived by hand" in err
+
+
+def test_a_gradient_by_hand_under_another_name_is_not_said_to_be_right(ran: Ran) -> None:
+    for name in ("gradd", "gradient", "loss_gard"):
+        text = TENSORS.replace("def grad", f"def {name}")
+        code, out, _ = ran("gradcheck", text)
+        assert code == 0 and f"none derived by hand: homework.py has no grad (is {name} meant?)" in out
+        assert f"the gradient of loss (is {name} meant?)" in ran("diagnose", text)[2]
+        code, _, err = ran("gradcheck", NUMPY.replace("def grad", f"def {name}"))
+        assert code == 2 and f"derived by hand (is {name} meant?)" in err
+    assert "autograd" not in ran("gradcheck", TENSORS)[1]
 
 
 def test_a_model_as_params(ran: Ran) -> None:
@@ -140,7 +152,7 @@ def test_a_model_as_params(ran: Ran) -> None:
         "def loss(model): return model(X).square().mean()\nmake_model = lambda seed: params\n"
     )
     code, out, _ = ran("gradcheck", text)
-    assert code == 0 and "weight (2, 3): 6 ok" in out
+    assert code == 0 and "weight (2, 3): 6 ok" in out and "autograd's gradient was checked" in out
 
 
 def line_of(text: str, part: str) -> int:

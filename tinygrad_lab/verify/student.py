@@ -17,6 +17,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,16 @@ def gradcheck_file(target: str, mode: str = "auto", seed: int = 0) -> CheckResul
     value = file.argument(function_name, seed)
     with file.telling():
         if hasattr(value, "named_parameters"):
-            return gradcheck(f, value, mode=mode, seed=seed)
+            return _automatic(gradcheck(f, value, mode=mode, seed=seed), f"{file.name} has a model")
         arrays = arrays_of(value)
         result = file.result(f, value)
         if function_name == "loss":
             one_number(result, f"{file.name}: loss")
-        on_tensors = isinstance(result, Tensor) and result.requires_grad
+        on_tensors, near = isinstance(result, Tensor) and result.requires_grad, file.near_miss(function_name)
         if hand is None and not on_tensors:
             raise ValueError(
                 f"{file.name}: {function_name} is no function of Tensors, so autograd cannot differentiate it: define "
-                f"grad_{function_name}({file.parameter(function_name)}), derived by hand"
+                f"grad_{function_name}({file.parameter(function_name)}), derived by hand{near}"
             )
 
         def called(*values: Any) -> Any:
@@ -67,7 +68,11 @@ def gradcheck_file(target: str, mode: str = "auto", seed: int = 0) -> CheckResul
             return list(hand_arrays(given, list(arrays))[0].values())
 
         inputs = tuple(wrap(a.copy()).requires_grad_() if on_tensors else a.copy() for a in arrays.values())
-        return gradcheck(called, inputs, None if hand is None else by_hand, mode=mode, names=list(arrays), seed=seed)
+        options: dict[str, Any] = {"mode": mode, "names": list(arrays), "seed": seed}
+        if hand is not None:
+            return gradcheck(called, inputs, by_hand, **options)
+        lacks = f"{file.name} has no {'grad' if function_name == 'loss' else f'grad_{function_name}'}{near}"
+        return _automatic(gradcheck(called, inputs, **options), lacks)
 
 
 def diagnose_file(path: Path, language: str = "en", seed: int = 0) -> tuple[Diagnosis, str]:
@@ -78,8 +83,8 @@ def diagnose_file(path: Path, language: str = "en", seed: int = 0) -> tuple[Diag
     file = _File(path)
     loss, hand, value = file.function("loss"), file.gradient_of("loss"), file.argument("loss", seed)
     if hand is None:
-        argument = file.parameter("loss")
-        raise ValueError(f"{file.name} has no function 'grad': define grad({argument}), the gradient of loss")
+        argument, near = file.parameter("loss"), file.near_miss("loss")
+        raise ValueError(f"{file.name} has no function 'grad': define grad({argument}), the gradient of loss{near}")
     with file.telling():
         diagnosis = diagnose(loss, value, hand, seed=seed)
         report = explain(diagnosis, language)
@@ -105,8 +110,17 @@ class _File(UserFile):
 
     def gradient_of(self, name: str) -> Any:
         """The function (or the arrays) that hold the gradient of `name` by hand; None if there is none."""
-        spellings = [f"grad_{name}", f"{name}_grad", *(["grad"] if name == "loss" else [])]
-        return next((self.names[s] for s in spellings if callable(self.names.get(s)) or s in self.names), None)
+        return next((self.names[s] for s in self.spellings(name) if s in self.names), None)
+
+    def spellings(self, name: str) -> list[str]:
+        """What the gradient of `name` by hand may be called."""
+        return [f"grad_{name}", f"{name}_grad", *(["grad"] if name == "loss" else [])]
+
+    def near_miss(self, name: str) -> str:
+        """' (is gradd meant?)', where a function of the file is called almost like the gradient of `name`; else ''."""
+        there = [key for key, value in self.names.items() if inspect.isfunction(value) and key != name]
+        found = [key for spelling in self.spellings(name) for key in get_close_matches(spelling, there, 1, 0.65)]
+        return f" (is {found[0]} meant?)" if found else ""
 
     def result(self, f: Callable[..., Any], value: Any) -> Any:
         """What f returns: for Tensors, or where it does not take them, since it is written in NumPy, for arrays."""
@@ -158,6 +172,12 @@ class _File(UserFile):
             if array.dtype.kind != "f":
                 raise ValueError(f"{self.name}: {name} must hold floating arrays, '{key}' is {array.dtype}")
         return value
+
+
+def _automatic(result: CheckResult, reason: str) -> CheckResult:
+    """The result, which also says that the gradient checked is not one derived by hand, and why."""
+    result.notes.insert(0, f"autograd's gradient was checked, none derived by hand: {reason}")
+    return result
 
 
 def _packed(form: Any, values: Any) -> Any:
