@@ -193,6 +193,30 @@ def test_one_number_may_have_axes_of_length_1():
         assert verify.diagnose(loss, {"a": a}, {"a": 2 * a})
 
 
+def test_a_replay_is_claimed_only_in_the_students_own_shape():
+    def causes(loss, params, hand):
+        return [[c.name for c in e.causes] for e in verify.diagnose(loss, params, hand).explanations]
+
+    squares = lambda p: (p["a"] ** 2).sum()  # noqa: E731
+    for wrong in (np.ones(3), np.zeros(3), np.zeros((5, 1)), np.full((2, 2), 4.0)):
+        assert causes(squares, {"a": np.ones(2)}, {"a": wrong}) == []
+    for summed in (np.array(4.0), np.full((1, 1), 4.0)):
+        assert causes(squares, {"a": np.ones(2)}, {"a": summed}) == [["summed over all axes"]]
+    spread = np.full(2, 4.0)
+    assert causes(squares, {"a": np.array([0.5, 1.5])}, {"a": spread}) == [["summed over all axes"]]
+    m = Softmax(0)
+    hand, dz = m.hand(), (m.p - m.Y) / m.N
+    assert causes(m.loss, m.params, {**hand, "b": dz.sum(1, keepdims=True)}) == [["summed over the wrong axis"]]
+    assert causes(m.loss, m.params, {**hand, "b": dz.sum(1).reshape(3, 4)}) == []
+
+
+def test_zeros_are_told_as_zero_first():
+    m = Softmax(0)  # the entries of a softmax's bias sum to 0, so "summed over all axes" gives zeros too
+    for zeros in (np.zeros(m.C), np.array(0.0)):
+        found = verify.diagnose(m.loss, m.params, {**m.hand(), "b": zeros})
+        assert [[c.name for c in e.causes] for e in found.explanations] == [["zero"], ["summed over all axes"]]
+
+
 def test_spellings_of_names_and_a_loss_that_comes_along():
     m = Softmax(0)
     grads = m.hand()

@@ -12,6 +12,16 @@ from tinygrad_lab.verify.mistakes import ArrayView, Candidate, mistake
 __all__: list[str] = []
 
 
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays have the same shape but for axes of length 1."""
+    return [size for size in a.shape if size != 1] == [size for size in b.shape if size != 1]
+
+
+def _one_or_all(view: ArrayView) -> bool:
+    """Whether the student's array is one number, or has the gradient's shape, into which one number may be spread."""
+    return view.hand.size == 1 or view.hand.shape == view.gradient.shape
+
+
 @mistake("transposed", kind="array")
 def transposed(view: ArrayView) -> Iterator[Candidate]:
     if view.gradient.ndim == 2 and min(view.gradient.shape) > 1:
@@ -21,8 +31,7 @@ def transposed(view: ArrayView) -> Iterator[Candidate]:
 @mistake("axis of length 1 kept", kind="array")
 def axis_kept(view: ArrayView) -> Iterator[Candidate]:
     """keepdims left in, or squeezed out."""
-    squeezed = [[size for size in array.shape if size != 1] for array in (view.hand, view.gradient)]
-    if view.hand.shape != view.gradient.shape and squeezed[0] == squeezed[1]:
+    if view.hand.shape != view.gradient.shape and _alike(view.hand, view.gradient):
         yield Candidate(view.gradient.reshape(view.hand.shape))
 
 
@@ -41,10 +50,8 @@ def batch_axis_kept(view: ArrayView) -> Iterator[Candidate]:
 @mistake("summed over all axes", kind="array")
 def summed_over_all(view: ArrayView) -> Iterator[Candidate]:
     """sum() without an axis: one number, which broadcasting may then spread."""
-    if view.gradient.size > 1:
-        total = view.gradient.sum()
-        if view.hand.size == 1 or (view.hand == view.hand.flat[0]).all():
-            yield Candidate(np.full(view.hand.shape, total))
+    if view.gradient.size > 1 and _one_or_all(view):
+        yield Candidate(np.full(view.hand.shape, view.gradient.sum()))
 
 
 @mistake("summed over the wrong axis", kind="array")
@@ -60,7 +67,8 @@ def wrong_axis_sum(view: ArrayView) -> Iterator[Candidate]:
             continue
         for axis in range(1, g.ndim):
             summed = g.sum(axis=axis)
-            yield from (Candidate(summed.reshape(view.hand.shape)) for _ in range(summed.size == view.hand.size))
+            if _alike(view.hand, summed):
+                yield Candidate(summed.reshape(view.hand.shape))
 
 
 @mistake("mean for sum", kind="array")
@@ -115,10 +123,10 @@ def extra_penalty(view: ArrayView) -> Iterator[Candidate]:
                 yield Candidate(view.gradient + strength * direction, {"lambda": strength, "norm": shape}, fitted=True)
 
 
-@mistake("zero", kind="array", cost=1.2)
+@mistake("zero", kind="array", cost=0.9)
 def zero(view: ArrayView) -> Iterator[Candidate]:
     """Never computed."""
-    if view.gradient.any() and not view.hand.any():
+    if view.gradient.any() and not view.hand.any() and _one_or_all(view):
         yield Candidate(np.zeros(view.hand.shape))
 
 
