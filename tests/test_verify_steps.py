@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import linecache
 import os
 import sys
 
@@ -75,10 +77,29 @@ def test_a_function_is_watched_line_by_line():
     text = str(found)
     assert f"line {found.line} departs: da1" in text and "relu mask inverted" in text
     assert "第" in verify.explain_steps(found, "zh")
-    assert ("h1", "value of t4") in {(name, what) for _, name, what in found.matched} or found.matched
+    assert ("dh1", "the gradient of t4") in {(name, what) for _, name, what in found.matched}
     assert all(np.array_equal(PARAMS[name], before[name]) for name in before)
     assert sys.gettrace() is None
     assert found.to_dict()["line"] == found.line
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        ("dW2 = h1.T @ dz", "dW2 = 1.1 * h1.T @ dz", "the gradient of W2"),
+        ("da1 = dh1 * (a1 <= 0)  # the slip", "da1 = dh1", "the gradient of t1"),
+        ("p[np.arange(N), y] -= 1", "p[np.arange(N), y] -= 2", "p - y"),
+    ],
+)
+def test_what_a_line_should_be_is_said_with_one_article(right, wrong, expected):
+    code = inspect.getsource(backward)
+    assert right in code
+    code = code.replace(right, wrong).replace("(a1 <= 0)", "(a1 > 0)")
+    names, file = dict(globals()), f"a derivation without {expected}"
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+    exec(compile(code, file, "exec"), names)
+    found = verify.check_steps(loss, PARAMS, names["backward"])
+    assert found.expected == expected and f"; all is right if it is {expected}\n" in str(found)
 
 
 def test_locals_of_the_function_that_calls():

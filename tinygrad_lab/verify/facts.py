@@ -32,6 +32,17 @@ class Fact:
     index: int = -1  # of the step
     size: float = 0.0  # sum of the absolute values, which transposing leaves alone
 
+    def __str__(self) -> str:
+        return _SAID.get(self.kind, "{}").format(self.of)  # a helper says itself what it is
+
+
+_SAID = {
+    "value": "the value of {}",
+    "gradient": "the gradient of {}",
+    "part": "part of the gradient of {}",
+    "row": "a row of {}",
+    "scaled": "N times the gradient of {}",
+}
 
 _JOINING = ("add", "sub", "mul", "div", "matmul", "linear", "relu", "tanh", "sigmoid", "maximum", "clamp", "where")
 

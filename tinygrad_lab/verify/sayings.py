@@ -178,7 +178,7 @@ FRAME: dict[str, dict[str, str]] = {
         "steps unknown": "No single line departs from the graph.",
         "steps line": "line {line} departs: {text}",
         "steps variable": "{variable} is no value, gradient or part of one in the graph",
-        "steps expected": "; all is right if it is the {expected}",
+        "steps expected": "; all is right if it is {expected}",
         "steps matched": "right before: line {line}: {name} is {what}",
         "steps cause": "likely: {cause}: {what}",
         "note elsewhere": "what fits these numbers does not fit at other parameter values or sizes",

@@ -258,7 +258,8 @@ def _locate(problem: Problem, versions: list[Version], source: Source | None, fo
     for version in versions:
         if version in judge.what and 0 < version.line < first.line and order[version] < order.get(first, len(versions)):
             fact, factor = judge.what[version]
-            found.matched.append((version.line, version.name, _label(fact, factor)))
+            what = str(fact) if factor == 1.0 else f"{fact}, times {factor:.6g}"
+            found.matched.append((version.line, version.name, what))
     wanted = judge._named(first)
     if wanted is not None and not found.expected:
         found.expected = f"the gradient of {wanted[1]}" if wanted[0] == "gradient" else f"the parameter {wanted[1]}"
@@ -313,13 +314,6 @@ def _repaired(
         at = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), difference.shape))
         found.worst = at, float(departing.value[at]), float(chosen.array[at])
     return departing
-
-
-def _label(fact: Fact, factor: float) -> str:
-    text = {"value": "value of {}", "gradient": "gradient of {}", "part": "part of the gradient of {}"}.get(
-        fact.kind, "{}"
-    )
-    return text.format(fact.of) + ("" if factor == 1.0 else f", times {factor:.6g}")
 
 
 def _wrong_outputs(problem: Problem, versions: list[Version]) -> list[Version]:

@@ -180,10 +180,9 @@ def repairs(
                 ):
                     continue
                 works += 1
-                what = fact.of if fact.kind == "helper" else f"{fact.kind} of {fact.of}"
                 shown = sequence[0] if len(sequence) == 1 and sequence[0] is not None else np.zeros(0)
                 odd = _odd(facts, rerun.trail, source, known)
-                found.append(Repair(entry.line, entry.variable, what, fact.kind != "scaled", shown, odd))
+                found.append(Repair(entry.line, entry.variable, str(fact), fact.kind != "scaled", shown, odd))
         if found:
             break
     return found
