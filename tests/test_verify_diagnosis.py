@@ -234,6 +234,22 @@ def test_every_mistake_has_a_text_in_both_languages():
         assert name_in(name, "zh") != name
 
 
+@pytest.mark.parametrize(
+    ("factor", "en", "zh"),
+    [
+        ("N", "divide by N once", "除以 N 一次"),
+        ("2/N", "divide by 2/N once", "除以 2/N 一次"),
+        ("1/N", "multiply by N,", "乘以 N,"),
+        ("-1/N", "multiply by -N,", "乘以 -N,"),
+        ("1/(N C)", "multiply by N C,", "乘以 N C,"),
+    ],
+)
+def test_a_share_is_undone_by_multiplying(factor, en, zh):
+    from tinygrad_lab.verify.texts import saying
+
+    assert saying(f"times {factor}", "en")[1].startswith(en) and saying(f"times {factor}", "zh")[1].startswith(zh)
+
+
 def test_report_as_data():
     loss, params, hand, _ = CASES["penalty_twice"](0)
     found = verify.diagnose(loss, params, hand).to_dict()

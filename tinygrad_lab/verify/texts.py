@@ -15,6 +15,7 @@ __all__ = ["explain", "explain_steps", "name_in", "saying"]
 
 LINES = 15
 _FACTOR = re.compile(r"^(data term |penalty |use )?times (.+)$")
+_SHARE = re.compile(r"^(-)?1/\(?(.+?)\)?$")
 
 
 def _language(language: str) -> str:
@@ -48,7 +49,11 @@ def saying(name: str, language: str = "en") -> tuple[str, str]:
         return "", ""
     what, line = entry[language]
     factor = match.group(2) if match else ""
-    return what.replace("{factor}", factor), line.replace("{factor}", factor)
+    share = _SHARE.match(factor)  # dividing by 1/N is multiplying by N
+    undo = FRAME[language]["undo by multiplying" if share else "undo by dividing"].format(
+        factor="".join(share.groups("")) if share else factor
+    )
+    return what.replace("{factor}", factor), line.replace("{undo}", undo)
 
 
 def _figures(cause: Cause) -> dict[str, Any]:
