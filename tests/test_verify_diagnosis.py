@@ -250,6 +250,20 @@ def test_a_share_is_undone_by_multiplying(factor, en, zh):
     assert saying(f"times {factor}", "en")[1].startswith(en) and saying(f"times {factor}", "zh")[1].startswith(zh)
 
 
+def test_p_minus_y_is_advised_only_for_a_softmax_cross_entropy():
+    m, x = Softmax(0), np.array([1.0, 2.0])
+    minus = {name: -g for name, g in m.hand().items()}
+    picked = lambda p: -torch.log_softmax(m.logits(p), 1)[torch.arange(m.N), torch.tensor(m.y)].mean()  # noqa: E731
+    for loss in (m.loss, picked):
+        assert "dz = p - y   (not y - p)" in str(verify.diagnose(loss, m.params, minus))
+    found = verify.diagnose(lambda p: torch.log(p["x"]).sum(), {"x": x}, {"x": -1 / x})
+    for language in ("en", "zh"):
+        assert "p - y" not in verify.explain(found, language)
+    assert "look for a minus" in str(found)
+    steps = verify.check_steps(lambda p: torch.log(p["x"]).sum(), {"x": x}, lambda p: {"x": -1 / p["x"]})
+    assert "p - y" not in str(steps)
+
+
 def test_report_as_data():
     loss, params, hand, _ = CASES["penalty_twice"](0)
     found = verify.diagnose(loss, params, hand).to_dict()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab.verify import mistakes_activation, mistakes_arrays, mistakes_layers, mistakes_loss, mistakes_numerical  # noqa: F401
+from tinygrad_lab.verify.mistakes_loss import heads
 from tinygrad_lab.verify.problem import Problem
 from tinygrad_lab.verify.search import Cause, Explanation, explain
 
@@ -50,6 +51,7 @@ class Diagnosis:
     covered: list[str] = field(default_factory=list)
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     constants: dict[str, int] = field(default_factory=dict)
+    cross_entropy: bool = False  # the loss is one of a softmax, so that advice may speak of p - y
 
     @property
     def causes(self) -> list[Cause]:
@@ -156,6 +158,7 @@ def diagnose_problem(problem: Problem) -> Diagnosis:
     if made.notes and made.notes[-1][0] == "autograd":
         made.verdict = "autograd"
         return made
+    made.cross_entropy = any(head.kind == "softmax" and head.scale is not None for head in heads(problem))
     made.explanations, made.partial, made.covered = explain(problem)
     if made.explanations:
         made.verdict = "explained"

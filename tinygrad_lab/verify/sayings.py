@@ -1,7 +1,8 @@
 # ruff: noqa: E501 (a table of sentences)
 """The sentences of a diagnosis: one catalogue, in English and Chinese. Data only; `texts` arranges them.
 
-SAYINGS  {mistake: {language: (what it means, the line to try)}}; "times" and the like stand for every factor
+SAYINGS  {mistake: {language: (what it means, the line to try)}}; "times" and the like stand for every factor, "sign of
+         p - y" for "sign" where the loss is a softmax cross-entropy
 ZH_NAMES {mistake: its name in Chinese}
 FRAME    {language: the sentences around them}
 """
@@ -24,7 +25,9 @@ _ROWS: list[tuple[str, str, str, str, str, str]] = [
      "求和的轴错了", "偏置由各行共用,所以应沿行求和", "db = dz.sum(axis=0)"),
     ("mean for sum", "a shared parameter gets the sum of its copies' gradients, not their mean", "db = dz.sum(axis=0)   (not .mean)",
      "把求和写成了平均", "共用的参数得到的是各份梯度之和,而不是平均", "db = dz.sum(axis=0)   (不是 .mean)"),
-    ("sign", "everything has the wrong sign: the gradient of the loss without its minus, or y - p", "dz = p - y   (not y - p)",
+    ("sign", "everything has the wrong sign: the gradient of minus this loss", "look for a minus that was lost, or is one too many, in the loss or in its derivation",
+     "符号反了", "符号全部相反:这是负的损失的梯度", "检查损失或推导中是否漏了或多了一个负号"),
+    ("sign of p - y", "everything has the wrong sign: the gradient of the loss without its minus, or y - p", "dz = p - y   (not y - p)",
      "符号反了", "符号全部相反:损失漏了负号,或写成了 y - p", "dz = p - y   (不是 y - p)"),
     ("times", "the gradient is the right one times {factor}", "{undo}, or average loss and gradient alike",
      "多乘了常数", "梯度等于正确的梯度乘以 {factor}", "{undo},或让损失与梯度以同样的方式平均"),

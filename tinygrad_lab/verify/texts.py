@@ -36,14 +36,19 @@ def name_in(name: str, language: str) -> str:
     return ZH_NAMES.get(name, name)
 
 
-def saying(name: str, language: str = "en") -> tuple[str, str]:
-    """(what the mistake means, the line to try) for a mistake by name; empty texts for one that has none."""
+def saying(name: str, language: str = "en", cross_entropy: bool = False) -> tuple[str, str]:
+    """(what the mistake means, the line to try) for a mistake by name; empty texts for one that has none.
+
+    cross_entropy   the loss is that of a softmax: what is said of the sign then speaks of p - y
+    """
     from tinygrad_lab.verify.mistakes import catalogue
 
     own = catalogue[name].says.get(_language(language)) if name in catalogue else None
     if own is not None:
         return own
     match = _FACTOR.match(name)
+    if name == "sign" and cross_entropy:
+        name = "sign of p - y"
     entry = SAYINGS.get(name) or (SAYINGS.get(f"{match.group(1) or ''}times") if match else None)
     if entry is None:
         return "", ""
@@ -63,9 +68,9 @@ def _figures(cause: Cause) -> dict[str, Any]:
     return shown
 
 
-def _cause_lines(cause: Cause, residual: float, language: str, number: str) -> list[str]:
+def _cause_lines(cause: Cause, residual: float, language: str, number: str, cross_entropy: bool) -> list[str]:
     frame = FRAME[language]
-    what, line = saying(cause.name, language)
+    what, line = saying(cause.name, language, cross_entropy)
     layer = (
         ""
         if not cause.layer or re.fullmatch(r"t\d+(, t\d+)*", cause.layer) or cause.layer in cause.arrays
@@ -153,7 +158,7 @@ def explain(diagnosis: Any, language: str = "en") -> str:
                 residual = max(explanation.residual.values(), default=0.0)
                 for n, cause in enumerate(explanation.causes, 1):
                     number = f"{n}. " if len(explanation.causes) > 1 else "-> "
-                    causes += _cause_lines(cause, residual, language, number)
+                    causes += _cause_lines(cause, residual, language, number, diagnosis.cross_entropy)
             elif i < 3:
                 names = [f"{name_in(c.name, language)} ({', '.join(c.arrays)})" for c in explanation.causes]
                 causes.append(frame["or"].format(causes=frame["and"].join(names)))
@@ -185,7 +190,7 @@ def explain_steps(departure: Any, language: str = "en") -> str:
     for line, name, what in departure.matched[-4:]:
         lines.append("   " + frame["steps matched"].format(line=line, name=name, what=what))
     for cause in departure.diagnosis.causes[:2]:
-        what, fix = saying(cause.name, language)
+        what, fix = saying(cause.name, language, departure.diagnosis.cross_entropy)
         lines.append(frame["steps cause"].format(cause=name_in(cause.name, language), what=what))
         lines.append("   " + frame["try"].format(line=fix))
     return "\n".join(lines)
