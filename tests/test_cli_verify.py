@@ -162,6 +162,7 @@ def line_of(text: str, part: str) -> int:
 BROKEN = TENSORS.replace("def grad(params):", "def grad(params:")
 TUPLE = TENSORS.replace("return F.cross_entropy(logits", "return logits, F.cross_entropy(logits")
 VECTOR = NUMPY.replace(".mean()", "")
+SILENT = TENSORS.replace('return {"dW": dW', '{"dW": dW')
 FAILS = TENSORS.replace("X.T @ dz", "X @ dz")
 CLOSES = TENSORS.replace("torch.tensor(X) @", "torch.tensor(X) @ foo +")
 
@@ -179,9 +180,10 @@ CLOSES = TENSORS.replace("torch.tensor(X) @", "torch.tensor(X) @ foo +")
         ("def loss(W, b): pass\ndef grad(W, b): pass\n", 2, "loss takes 2 arguments (W, b): let it take one"),
         (TENSORS.replace("def make_params", "def made"), 2, "no 'params' to call loss with: define params = ..."),
         (TENSORS.replace("rng.normal(size=5)", "np.arange(5)"), 2, "params must hold floating arrays, 'b' is int64"),
-        (TENSORS.replace('"db":', '"dB":'), 2, "no gradient for parameter 'b': its keys are ['dW', 'dB']"),
+        (TENSORS.replace('"db":', '"dB":'), 2, "there is no gradient for parameter 'b' among ['dW', 'dB']"),
         (TUPLE, 2, "loss must return one number, it returned a tuple of 2: return the loss alone"),
         (VECTOR, 2, "loss must return one number, it returned an array of shape (12,): reduce it (.mean() or .sum())"),
+        (SILENT, 2, "grad returned None: is a return missing?"),
         (FAILS, 1, f"homework.py, line {line_of(FAILS, 'X @ dz')}, in grad: ValueError: matmul"),
         (CLOSES, 1, f"homework.py, line {line_of(CLOSES, '@ foo')}, in loss: NameError: name 'foo' is not defined"),
     ],

@@ -157,10 +157,14 @@ def test_autograd_is_named_as_the_odd_one_out():
 
 def test_missing_and_misshapen_arguments():
     m = Softmax(0)
-    with pytest.raises(ValueError, match="no gradient for parameter 'b'"):
+    with pytest.raises(ValueError, match="there is no gradient for parameter 'b' among"):
         verify.diagnose(m.loss, m.params, {"W": m.params["W"]})
-    with pytest.raises(ValueError, match="1 arrays for 2 parameters"):
+    with pytest.raises(ValueError, match="there is 1 gradient for 2 parameters"):
         verify.diagnose(m.loss, m.params, [m.params["W"]])
+    with pytest.raises(ValueError, match="grad returned None: is a return missing"):
+        verify.diagnose(m.loss, m.params, lambda p: None)
+    with pytest.raises(ValueError, match="the gradient for parameter 'b' is None"):
+        verify.diagnose(m.loss, m.params, {"W": m.params["W"], "b": None})
     with pytest.raises(ValueError, match="language must be"):
         verify.explain(verify.diagnose(m.loss, m.params, m.hand()), "fr")
     with pytest.raises(TypeError, match="does not depend on the parameters"):

@@ -65,9 +65,11 @@ SPELLINGS = ("{}", "d{}", "d_{}", "grad_{}", "{}_grad", "g{}", "g_{}", "dL_d{}",
 def hand_arrays(hand: Any, names: list[str]) -> tuple[dict[str, np.ndarray], float | None]:
     """The student's arrays by parameter name, and the loss if it came along as (loss, gradients).
 
-    In a dict "dW", "grad_W" or "W_grad" stand for "W" too. ValueError for a missing or superfluous one.
+    In a dict "dW", "grad_W" or "W_grad" stand for "W" too. ValueError for a missing or superfluous one, and for None.
     """
     loss = None
+    if hand is None:
+        raise ValueError("grad returned None: is a return missing?")
     if (
         isinstance(hand, tuple)
         and len(hand) == 2
@@ -82,15 +84,20 @@ def hand_arrays(hand: Any, names: list[str]) -> tuple[dict[str, np.ndarray], flo
             spelling = next((s.format(name) for s in SPELLINGS if s.format(name) in given), None)
             if spelling is None:
                 raise ValueError(
-                    f"diagnose: hand has no gradient for parameter '{name}': its keys are {list(given)}; use the "
-                    f"parameters' names ({names}), or d{name}"
+                    f"there is no gradient for parameter '{name}' among {list(given)}: use the parameters' names "
+                    f"({names}), or d{name}"
                 )
             found[name] = given[spelling]
-        return {name: array_of(value) for name, value in found.items()}, loss
-    values = list(hand) if isinstance(hand, (list, tuple)) else [hand]
-    if len(values) != len(names):
-        raise ValueError(f"diagnose: hand has {len(values)} arrays for {len(names)} parameters ({names})")
-    return {name: array_of(value) for name, value in zip(names, values, strict=True)}, loss
+    else:
+        values = list(hand) if isinstance(hand, (list, tuple)) else [hand]
+        if len(values) != len(names):
+            count = "is 1 gradient" if len(values) == 1 else f"are {len(values)} gradients"
+            raise ValueError(f"there {count} for {len(names)} parameters: give one for each of {names}, in this order")
+        found = dict(zip(names, values, strict=True))
+    for name, value in found.items():
+        if value is None:
+            raise ValueError(f"the gradient for parameter '{name}' is None: was it computed?")
+    return {name: array_of(value) for name, value in found.items()}, loss
 
 
 class Problem:
