@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import os
+import re
 import sys
 
 import numpy as np
@@ -76,7 +77,8 @@ def test_a_function_is_watched_line_by_line():
     assert found.text.startswith("da1 = dh1 * (a1 <= 0)")
     text = str(found)
     assert f"line {found.line} departs: da1" in text and "relu mask inverted" in text
-    assert "第" in verify.explain_steps(found, "zh")
+    chinese = verify.explain_steps(found, "zh")
+    assert f"第 {line_of('dh1 = dz @')} 行:dh1 是 t4 的梯度\n" in chinese and "gradient" not in chinese
     assert ("dh1", "the gradient of t4") in {(name, what) for _, name, what in found.matched}
     assert all(np.array_equal(PARAMS[name], before[name]) for name in before)
     assert sys.gettrace() is None
@@ -100,6 +102,22 @@ def test_what_a_line_should_be_is_said_with_one_article(right, wrong, expected):
     exec(compile(code, file, "exec"), names)
     found = verify.check_steps(loss, PARAMS, names["backward"])
     assert found.expected == expected and f"; all is right if it is {expected}\n" in str(found)
+
+
+def test_every_fact_has_a_text_in_chinese():
+    from tinygrad_lab.verify.facts import Facts
+    from tinygrad_lab.verify.problem import Problem
+    from tinygrad_lab.verify.texts import fact_in
+
+    for make, _ in DERIVATIONS.values():
+        model = make(3)
+        truth = {name: np.zeros(np.shape(value)) for name, value in model.params.items()}
+        facts = Facts(Problem(model.loss, model.params, truth))
+        facts.add_rows()
+        alike = "|".join(["one-hot", "exp", "log", "max", "sigmoid", "tanh", *model.params])  # in both languages
+        for fact in [*facts.everything, *(fact for bucket in facts.buckets.values() for fact in bucket)]:
+            chinese = fact_in(f"{fact}, times 2", "zh")
+            assert chinese.endswith(",乘以 2") and not re.search(r"[a-z]{3,}", re.sub(alike, "", chinese)), chinese
 
 
 def test_locals_of_the_function_that_calls():

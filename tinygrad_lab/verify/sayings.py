@@ -4,12 +4,13 @@
 SAYINGS  {mistake: {language: (what it means, the line to try)}}; "times" and the like stand for every factor, "sign of
          p - y" for "sign" where the loss is a softmax cross-entropy
 ZH_NAMES {mistake: its name in Chinese}
+ZH_FACTS {what `facts.Fact` and `check_steps` say of an array: the same in Chinese}; the first that fits counts
 FRAME    {language: the sentences around them}
 """
 
 from __future__ import annotations
 
-__all__ = ["FRAME", "SAYINGS", "ZH_NAMES"]
+__all__ = ["FRAME", "SAYINGS", "ZH_FACTS", "ZH_NAMES"]
 
 _ROWS: list[tuple[str, str, str, str, str, str]] = [
     # name, English meaning, line to try, Chinese name, Chinese meaning, line to try
@@ -139,6 +140,31 @@ _ROWS: list[tuple[str, str, str, str, str, str]] = [
 
 SAYINGS = {name: {"en": (what, line), "zh": (zh_what, zh_line)} for name, what, line, _, zh_what, zh_line in _ROWS}
 ZH_NAMES = {name: zh for name, _, _, zh, _, _ in _ROWS}
+
+ZH_FACTS = {
+    "{}, times {}": "{},乘以 {}",
+    "part of the gradient of {}": "{} 的梯度的一部分",
+    "N times the gradient of {}": "{} 的梯度的 N 倍",
+    "statistics of {}": "{} 的统计量",
+    "number of {}": "{} 的个数",
+    "{} of the wrong classes": "错误类别的 {}",
+    "the gradient of {}": "{} 的梯度",
+    "the value of {}": "{} 的值",
+    "a row of {}": "{} 的一行",
+    "the parameter {}": "参数 {}",
+    "the loss": "损失",
+    "the activations": "激活值",
+    "the pre-activations": "激活前的值",
+    "one-hot labels": "one-hot 标签",
+    "targets": "目标值",
+    "probabilities": "概率",
+    "predictions": "预测值",
+    "sum of exp(z)": "exp(z) 之和",
+    "p of the labels": "标签的 p",
+    "log p of the labels": "标签的 log p",
+    "squares": "平方",
+    "data": "数据",
+}
 
 FRAME: dict[str, dict[str, str]] = {
     "en": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tinygrad_lab.verify.sayings import FRAME, SAYINGS, ZH_NAMES
+from tinygrad_lab.verify.sayings import FRAME, SAYINGS, ZH_FACTS, ZH_NAMES
 from tinygrad_lab.verify.search import Cause
 
 __all__ = ["explain", "explain_steps", "name_in", "saying"]
@@ -34,6 +34,20 @@ def name_in(name: str, language: str) -> str:
         prefix = {"data term ": "数据项", "penalty ": "惩罚项", "use ": "其中一次使用"}.get(part or "", "")
         return f"{prefix}多乘了 {factor}"
     return ZH_NAMES.get(name, name)
+
+
+def fact_in(text: str, language: str) -> str:
+    """What an array is ("the gradient of W"), in a language; formulas and names stay as they are.
+
+    >>> fact_in("the gradient of the loss, times 12", "zh")
+    '损失的梯度,乘以 12'
+    """
+    for en, zh in ZH_FACTS.items() if language == "zh" else ():
+        match = re.fullmatch(re.escape(en).replace(r"\{\}", "(.+)"), text)
+        if match:
+            said = zh.format(*(fact_in(part, language) for part in match.groups()))
+            return re.sub("(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])", "", said)  # a space only beside Latin letters
+    return text
 
 
 def saying(name: str, language: str = "en", cross_entropy: bool = False) -> tuple[str, str]:
@@ -179,7 +193,8 @@ def explain_steps(departure: Any, language: str = "en") -> str:
     if not departure.line:
         return frame["steps unknown"] + "\n" + explain(departure.diagnosis, language)
     lines = [frame["steps line"].format(line=departure.line, text=departure.text)]
-    expected = frame["steps expected"].format(expected=departure.expected) if departure.expected else ""
+    expected = fact_in(departure.expected, language)
+    expected = frame["steps expected"].format(expected=expected) if expected else ""
     lines.append("   " + frame["steps variable"].format(variable=departure.variable) + expected)
     if departure.worst is not None:
         index, hand, true = departure.worst
@@ -188,7 +203,7 @@ def explain_steps(departure: Any, language: str = "en") -> str:
             + frame["worst"].format(at=f"{departure.variable}{list(index)}", hand=f"{hand:.8g}", true=f"{true:.8g}")
         )
     for line, name, what in departure.matched[-4:]:
-        lines.append("   " + frame["steps matched"].format(line=line, name=name, what=what))
+        lines.append("   " + frame["steps matched"].format(line=line, name=name, what=fact_in(what, language)))
     for cause in departure.diagnosis.causes[:2]:
         what, fix = saying(cause.name, language, departure.diagnosis.cross_entropy)
         lines.append(frame["steps cause"].format(cause=name_in(cause.name, language), what=what))
