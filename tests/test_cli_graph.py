@@ -44,6 +44,10 @@ def takes(a, b=1):
     return a
 
 
+def two(a, b):
+    return a
+
+
 def fails():
     return x @ z.T
 
@@ -85,6 +89,51 @@ def test_a_function_and_a_model(graph, tmp_path):
     assert "linear(~features, fc.weight, fc.bias)" in text and "0.8" not in text.split("features: ")[0]
 
 
+LOSS = """
+import numpy as np
+import tinygrad_lab as torch
+from tinygrad_lab import nn
+from tinygrad_lab.nn import functional as F
+
+X, y = np.ones((4, 3)), [0, 1, 1, 0]
+params = {"W": np.ones((3, 2)), "b": np.zeros(2)}
+
+
+def loss(p):
+    return F.cross_entropy(torch.tensor(X) @ p["W"] + p["b"], torch.tensor(y))
+"""
+PARAMS = 'params = {"W": np.ones((3, 2)), "b": np.zeros(2)}'
+LISTED = LOSS.replace(PARAMS, "params = [np.ones((3, 2)), np.zeros(2)]")
+SINGLE = LOSS.replace(PARAMS, "p = torch.ones(3, 2, dtype=torch.float64)")
+MODEL = LOSS.replace(PARAMS, "params = nn.Linear(3, 2, dtype=torch.float64)")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (LOSS, ["W", "b"]),
+        (LOSS.replace("params =", "make_params = lambda seed:"), ["W", "b"]),
+        (LISTED.replace('"W"', "0").replace('"b"', "1"), ["p[0]", "p[1]"]),
+        (SINGLE.replace('p["W"] + p["b"]', "p"), ["p"]),
+        (MODEL.replace('torch.tensor(X) @ p["W"] + p["b"]', "p(torch.tensor(X))"), ["weight", "bias"]),
+    ],
+    ids=["dict", "made", "list", "one", "model"],
+)
+def test_a_loss_of_the_files_params_with_their_names(graph, tmp_path, text, names):
+    (tmp_path / "homework.py").write_text(text)
+    assert graph("homework.py:loss", "-o", "x.json") == (0, "graph of loss: x.json\n", "")
+    nodes = json.loads((tmp_path / "x.json").read_text())["nodes"]
+    assert [node["name"] for node in nodes if node["kind"] == "parameter"] == names
+    assert main_checks(tmp_path) == 0
+
+
+def main_checks(folder):
+    """The exit code of gradcheck on the same file."""
+    with pytest.raises(SystemExit) as exit:
+        main(["gradcheck", str(folder / "homework.py:loss")])
+    return exit.value.code
+
+
 @pytest.mark.parametrize("suffix", ["svg", "html", "dot", "txt", "json"])
 def test_forms_that_need_nothing(graph, tmp_path, suffix, monkeypatch):
     monkeypatch.setenv("PATH", "")
@@ -105,9 +154,10 @@ def test_the_default_file(graph, tmp_path):
         (["homework.py:nothing"], 2, "has no 'nothing'; it has x, y, z, loss, net, example_input, fresh, takes"),
         (["homework.py:number"], 2, "number is of type int, not a Tensor"),
         (["homework.py:Net"], 2, "Net is the class Net, not a Tensor: write model = Net(...), and name model"),
-        (["homework.py:takes"], 2, "takes takes arguments (a)"),
+        (["homework.py:takes"], 2, "takes is of type dict, not a Tensor"),
+        (["homework.py:two"], 2, "two takes 2 arguments (a, b): let it take one, with all parameters in a dict"),
         (["homework.py:wrong"], 2, "wrong is of type int"),
-        (["homework.py:fails"], 1, "line 36, in fails: RuntimeError: matmul"),
+        (["homework.py:fails"], 1, "line 40, in fails: RuntimeError: matmul"),
         (["homework.py", "-o", "x.jpg"], 2, "the suffix must be .svg"),
         (["homework.py", "--direction", "UP"], 2, "'UP'"),
         (["homework.py", "--depth", "-1"], 2, "depth"),

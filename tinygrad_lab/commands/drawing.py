@@ -32,9 +32,10 @@ def graph(
 ) -> None:
     """Draw the graph that a file computes. The file is run, but not changed.
 
-    NAME is a Tensor, a function without arguments that returns one, or a Module, which is called with the file's
-    example_input (a Tensor, or a tuple of several). Tensors are named as the file names them. Exit code 2 if the file
-    does not load or has no such thing, 1 if a program that PNG or PDF needs is missing.
+    NAME is a Tensor, a function that returns one, or a Module, which is called with the file's example_input (a Tensor,
+    or a tuple of several). A function takes no argument, or one: it is called with the file's params (or
+    make_params(0)), as gradcheck calls it. Tensors are named as the file names them. Exit code 2 if the file does not
+    load or has no such thing, 1 if a program that PNG or PDF needs is missing.
     """
     path, name = split_target(target, "loss")
     options: dict[str, Any] = {"depth": depth, "direction": direction, "values": values, "max_cards": max_cards}
@@ -74,13 +75,15 @@ def _drawn(file: UserFile, name: str, options: dict[str, Any]) -> viz.Graph:
         given = file.names["example_input"]
         return found.graph(*(given if isinstance(given, tuple) else (given,)), names=_names(file), **options)
     if kind == "function":
-        needed = [p.name for p in inspect.signature(found).parameters.values() if p.default is p.empty and p.kind < 2]
-        if needed:
-            raise ValueError(
-                f"{file.name}: {name} takes arguments ({', '.join(needed)}): name a function without, a Tensor or a "
-                f"Module"
-            )
-        found = found()
+        if file.needed(name):
+            value = file.argument(name, seed=0)
+            if hasattr(value, "named_parameters"):
+                found, options["params"] = found(value), value
+            else:
+                found, leaves = file.result(found, value)
+                options["params"] = _called(leaves, value, file.parameter(name))
+        else:
+            found = found()
         kind = _kind(found)
     if kind != "tensor":
         what = f"the class {found.__name__}" if isinstance(found, type) else f"of type {type(found).__name__}"
@@ -98,6 +101,14 @@ def _kind(value: Any) -> str:
     if isinstance(value, Module):
         return "module"
     return "function" if inspect.isfunction(value) else ""
+
+
+def _called(leaves: dict[str, Tensor], value: Any, argument: str) -> dict[str, Tensor]:
+    """The Tensors that a function was called with by the names that it knows them by: W, params[0], or x."""
+    if isinstance(value, Mapping):
+        return leaves
+    listed = isinstance(value, (list, tuple))
+    return {f"{argument}[{key}]" if listed else argument: leaf for key, leaf in leaves.items()}
 
 
 def _names(file: UserFile) -> dict[str, Any]:

@@ -14,14 +14,11 @@ file is told in one line, with the file's line number.
 from __future__ import annotations
 
 import inspect
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tinygrad_lab.tensor import Tensor, wrap
 from tinygrad_lab.verify.diagnosis import Diagnosis, diagnose
@@ -30,7 +27,7 @@ from tinygrad_lab.verify.problem import array_of, arrays_of, hand_arrays, one_nu
 from tinygrad_lab.verify.results import CheckResult
 from tinygrad_lab.verify.steps import check_steps
 from tinygrad_lab.verify.texts import explain, explain_steps
-from tinygrad_lab.verify.userfile import UserFile, split_target
+from tinygrad_lab.verify.userfile import UserFile, packed, split_target
 
 __all__ = ["diagnose_file", "gradcheck_file"]
 
@@ -50,7 +47,7 @@ def gradcheck_file(target: str, mode: str = "auto", seed: int = 0) -> CheckResul
         if hasattr(value, "named_parameters"):
             return _automatic(gradcheck(f, value, mode=mode, seed=seed), f"{file.name} has a model")
         arrays = arrays_of(value)
-        result = file.result(f, value)
+        result, _ = file.result(f, value)
         if function_name == "loss":
             one_number(result, f"{file.name}: loss")
         on_tensors, near = isinstance(result, Tensor) and result.requires_grad, file.near_miss(function_name)
@@ -61,10 +58,10 @@ def gradcheck_file(target: str, mode: str = "auto", seed: int = 0) -> CheckResul
             )
 
         def called(*values: Any) -> Any:
-            return f(_packed(value, values))
+            return f(packed(value, values))
 
         def by_hand(*values: Any) -> Any:
-            given = hand(_packed(value, [array_of(v) for v in values])) if callable(hand) else hand
+            given = hand(packed(value, [array_of(v) for v in values])) if callable(hand) else hand
             return list(hand_arrays(given, list(arrays))[0].values())
 
         inputs = tuple(wrap(a.copy()).requires_grad_() if on_tensors else a.copy() for a in arrays.values())
@@ -122,66 +119,8 @@ class _File(UserFile):
         found = [key for spelling in self.spellings(name) for key in get_close_matches(spelling, there, 1, 0.65)]
         return f" (is {found[0]} meant?)" if found else ""
 
-    def result(self, f: Callable[..., Any], value: Any) -> Any:
-        """What f returns: for Tensors, or where it does not take them, since it is written in NumPy, for arrays."""
-        arrays, failures = arrays_of(value).values(), []
-        wide = [np.array(array, np.float64) for array in arrays]
-        narrow = [array.copy() for array in arrays]  # what the file mixes them with may be float32
-        for tensors, copies in ((True, wide), (True, narrow), (False, narrow)):
-            try:
-                return f(_packed(value, [wrap(a).requires_grad_() for a in copies] if tensors else copies))
-            except (Exception, SystemExit) as error:
-                failures.append(error)
-        raise max(failures, key=self.line)  # the way that got furthest is the one that was meant
-
-    def line(self, error: BaseException) -> int:
-        """The last line of this file that ran before the error; 0 if none did."""
-        frames = traceback.extract_tb(error.__traceback__)
-        return max((frame.lineno or 0 for frame in frames if frame.filename == self.file), default=0)
-
-    def parameter(self, name: str) -> str:
-        """The name of the function's one argument."""
-        parameters = inspect.signature(self.names[name]).parameters.values()
-        needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-        if len(needed) != 1:
-            raise ValueError(
-                f"{self.name}: {name} takes {len(needed)} arguments ({', '.join(needed)}): let it take one, with all "
-                f"parameters in a dict: {name}(params)"
-            )
-        return needed[0]
-
-    def argument(self, function: str, seed: int) -> Any:
-        """Where to look: what make_NAME(seed) returns, or the variable NAME; NAME is the argument's, or else params."""
-        wanted = self.parameter(function)
-        for name in dict.fromkeys((wanted, "params")):
-            maker = self.names.get(f"make_{name}")
-            if callable(maker):
-                with self.telling():
-                    value = maker(seed)
-                break
-            if name in self.names:
-                value = self.names[name]
-                break
-        else:
-            other = "" if wanted == "params" else " and no 'params'"
-            raise ValueError(
-                f"{self.name} has no '{wanted}'{other} to call {function} with: define params = ..., or "
-                f"make_params(seed)"
-            )
-        for key, array in arrays_of(value).items():
-            if array.dtype.kind != "f":
-                raise ValueError(f"{self.name}: {name} must hold floating arrays, '{key}' is {array.dtype}")
-        return value
-
 
 def _automatic(result: CheckResult, reason: str) -> CheckResult:
     """The result, which also says that the gradient checked is not one derived by hand, and why."""
     result.notes.insert(0, f"autograd's gradient was checked, none derived by hand: {reason}")
     return result
-
-
-def _packed(form: Any, values: Any) -> Any:
-    """`values` in the form of `form`: a dict, a list, a tuple, or the value itself."""
-    if isinstance(form, Mapping):
-        return dict(zip(form, values, strict=True))
-    return type(form)(values) if isinstance(form, (list, tuple)) else values[0]

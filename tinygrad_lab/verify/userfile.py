@@ -1,20 +1,26 @@
 """Somebody's Python file, run once without being changed or imported, for commands that look into it.
 
-What this file lets you do: load a file as `UserFile`, read its names, and tell what goes wrong in it in one line with
-its line number. It must not know what is looked for.
+What this file lets you do: load a file as `UserFile`, read its names, call a function of one argument with the file's
+parameters, and tell what goes wrong in it in one line with its line number. It must not know what is looked for.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["UserFile", "split_target"]
+import numpy as np
+
+from tinygrad_lab.tensor import Tensor, wrap
+from tinygrad_lab.verify.problem import arrays_of
+
+__all__ = ["UserFile", "packed", "split_target"]
 
 
 def split_target(target: str, default: str) -> tuple[str, str]:
@@ -68,7 +74,78 @@ class UserFile:
                 raise
             raise RuntimeError(f"{self.name}, {where}{described(error)}") from None
 
+    # A function of the file, called
+
+    def result(self, f: Callable[..., Any], value: Any) -> tuple[Any, dict[str, Tensor]]:
+        """What f returns for `value`, and the Tensors it was given: copies that require a gradient, by name.
+
+        None of them where f does not take Tensors, since it is written in NumPy, and was given arrays.
+        """
+        arrays, failures = arrays_of(value), []
+        for dtype, tensors in (
+            (None, True),
+            (np.float64, True),
+            (None, False),
+        ):  # what it mixes them with may be float64
+            try:
+                copies = {key: np.array(array, dtype) for key, array in arrays.items()}
+                given = {key: wrap(a).requires_grad_() for key, a in copies.items()} if tensors else {}
+                return f(packed(value, list((given or copies).values()))), given
+            except (Exception, SystemExit) as error:
+                failures.append(error)
+        raise max(failures, key=self.line)  # the way that got furthest is the one that was meant
+
+    def line(self, error: BaseException) -> int:
+        """The last line of this file that ran before the error; 0 if none did."""
+        frames = traceback.extract_tb(error.__traceback__)
+        return max((frame.lineno or 0 for frame in frames if frame.filename == self.file), default=0)
+
+    def needed(self, name: str) -> list[str]:
+        """The names of the arguments without which the function cannot be called."""
+        parameters = inspect.signature(self.names[name]).parameters.values()
+        return [p.name for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+
+    def parameter(self, name: str) -> str:
+        """The name of the function's one argument."""
+        needed = self.needed(name)
+        if len(needed) != 1:
+            raise ValueError(
+                f"{self.name}: {name} takes {len(needed)} arguments ({', '.join(needed)}): let it take one, with all "
+                f"parameters in a dict: {name}(params)"
+            )
+        return needed[0]
+
+    def argument(self, function: str, seed: int) -> Any:
+        """Where to look: what make_NAME(seed) returns, or the variable NAME; NAME is the argument's, or else params."""
+        wanted = self.parameter(function)
+        for name in dict.fromkeys((wanted, "params")):
+            maker = self.names.get(f"make_{name}")
+            if callable(maker):
+                with self.telling():
+                    value = maker(seed)
+                break
+            if name in self.names:
+                value = self.names[name]
+                break
+        else:
+            other = "" if wanted == "params" else " and no 'params'"
+            raise ValueError(
+                f"{self.name} has no '{wanted}'{other} to call {function} with: define params = ..., or "
+                f"make_params(seed)"
+            )
+        for key, array in arrays_of(value).items():
+            if array.dtype.kind != "f":
+                raise ValueError(f"{self.name}: {name} must hold floating arrays, '{key}' is {array.dtype}")
+        return value
+
 
 def described(error: BaseException) -> str:
     """The class of an error and what it says."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def packed(form: Any, values: Any) -> Any:
+    """`values` in the form of `form`: a dict, a list, a tuple, or the value itself."""
+    if isinstance(form, Mapping):
+        return dict(zip(form, values, strict=True))
+    return type(form)(values) if isinstance(form, (list, tuple)) else values[0]
