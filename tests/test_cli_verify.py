@@ -193,6 +193,14 @@ def test_a_broken_file_gets_one_clear_line(ran: Ran, command: str, text: str, co
     assert (found, out) == (code, "") and said in err and len(err.strip().splitlines()) == 1
 
 
+def test_functions_that_take_or_return_the_wrong_thing_get_one_line(ran: Ran) -> None:
+    code, _, err = ran("diagnose", TENSORS.replace("return F.", "return 0 * logits.detach().sum()\n    return F."))
+    assert code == 2 and "homework.py: diagnose: the loss does not depend on the parameters" in err
+    for command in ("diagnose", "gradcheck"):
+        code, _, err = ran(command, TENSORS.replace("make_params(seed)", "make_params()"))
+        assert code == 2 and "homework.py: make_params() takes 0 positional arguments but 1 was given" in err
+
+
 def test_other_misuse(ran: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = ran("diagnose", TENSORS.replace("def grad", "def gradient"))
     assert code == 2 and "homework.py has no function 'grad': define grad(params), the gradient of loss" in err

@@ -65,11 +65,16 @@ class UserFile:
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """RuntimeError, in one line, for what this file's functions raise; other errors pass."""
+        """RuntimeError, in one line, for what this file's functions raise; other errors pass.
+
+        A TypeError from outside of them says that one of them takes or returns what it should not: ValueError.
+        """
         try:
             yield
         except (Exception, SystemExit) as error:
             where = self.where(error)
+            if not where and isinstance(error, TypeError):
+                raise ValueError(f"{self.name}: {error}") from None
             if not where:
                 raise
             raise RuntimeError(f"{self.name}, {where}{described(error)}") from None
