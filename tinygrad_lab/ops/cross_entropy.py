@@ -26,8 +26,10 @@ _INT64 = np.dtype("int64")
 def check_labels(name, input, target, weight, ignore_index):
     """Refuse labels of the wrong dtype, shape or range. Returns whether some are to be ignored."""
     shape = input.shape
-    expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
-    classes = shape[1] if len(shape) > 1 else shape[0] if shape else 0
+    if len(shape) == 2:
+        expected, classes = shape[:1], shape[1]
+    else:
+        expected, classes = shape[:1] + shape[2:] if shape[1:] else (), shape[_class_axis(shape)] if shape else 0
     wrong_weight = weight is not None and weight.shape != (classes,)
     if target.dtype.kind not in "iu" or target.shape != expected or not shape or wrong_weight:
         _refuse(name, input, target, weight, expected, classes)
@@ -128,10 +130,10 @@ def _total(losses, share, reduction, shape):
         losses = losses * share.reshape(-1)
     if reduction == "none":
         return losses.reshape(shape)
-    if reduction == "mean" and isinstance(share, np.ndarray) and not share.any():
-        return losses.dtype.type(np.nan)  # the mean over nothing, as in PyTorch
     total = ones(losses.size, losses.dtype).dot(losses)
-    return total if isinstance(share, np.ndarray) else total * share
+    if not isinstance(share, np.ndarray):
+        return losses.dtype.type(total.item() * share)  # NumPy takes longer to multiply scalars of its own
+    return total if reduction != "mean" or share.any() else losses.dtype.type(np.nan)  # the mean over nothing: NaN
 
 
 @op(
@@ -168,9 +170,7 @@ def _times_slope(g, input_shape, slope, reduction):
 
 
 def _class_rows(input):
-    """A copy of scores as a (classes, positions) array: reductions over a short class axis are much faster so."""
-    if input.ndim == 2:
-        return input.T.copy()
+    """A copy of scores as a (classes, positions) array: of (N, C), `input.T.copy()`."""
     if input.ndim == 1:
         return input.reshape(-1, 1).copy()
     return input.swapaxes(0, 1).copy().reshape(input.shape[1], -1)
@@ -178,8 +178,6 @@ def _class_rows(input):
 
 def _from_class_rows(rows, shape):
     """The inverse of `_class_rows`, as a view."""
-    if len(shape) == 2:
-        return rows.T
     if len(shape) == 1:
         return rows.reshape(shape)
     return rows.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
@@ -205,7 +203,8 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
     """`cross_entropy` for class labels, in one op. Its naive composition is nll_loss(log_softmax(input, 1), target)."""
     check_reduction("cross_entropy", reduction)
     ignores = check_labels("cross_entropy", input, target, weight, ignore_index)
-    z = _class_rows(input)
+    # (classes, positions): reductions over a short class axis are much faster so.
+    z = input.T.copy() if input.ndim == 2 else _class_rows(input)
     classes, positions = z.shape
     elements = z.ravel()  # a view, in which a label is one index
     if ignores or weight is not None or not positions:
@@ -230,7 +229,7 @@ def label_cross_entropy(input, target, weight=None, ignore_index=-100, reduction
         total *= constant(1 / share, z.dtype)
         z /= total
         elements[at] -= constant(share, z.dtype)
-    return value, _from_class_rows(z, input.shape)
+    return value, z.T if input.ndim == 2 else _from_class_rows(z, input.shape)
 
 
 @op(

@@ -105,7 +105,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._opt_called = True
-        changed = []
+        joins, changed = self._joins, []
         try:
             for group in self.param_groups:
                 dtype, small = None, []
@@ -117,7 +117,7 @@ class Optimizer:
                         grad = grad.array
                     p = param.array
                     changed.append(p)
-                    if self._joins and p.size <= SMALL:
+                    if joins and p.size <= SMALL:
                         small.append((param, p, grad, self.state[param]))
                         continue
                     if p.dtype is not dtype:
