@@ -11,6 +11,7 @@ from typing import Any
 
 from op_cases import entries
 
+from tinygrad_lab.ops.declare import Composition
 from tinygrad_lab.viz.algebra.formula import parse
 from tinygrad_lab.viz.algebra.typeset import latex
 
@@ -34,6 +35,8 @@ How to read them:
   summed to its shape.
 - $`+=`$ with indices: what arrives at the same place is added up.
 - In convolutions and pooling $`s`$ is the stride, $`d`$ the dilation, $`r`$ the padding; elements outside count as 0.
+- "Those of its parts": the operation is composed of others, and its gradients follow from their rules. A dash: it has
+  no gradient.
 
 `viz.formulas(loss)` writes the rules of a whole graph down with the names of its tensors.
 """
@@ -48,7 +51,7 @@ def cell(source: str) -> str:
 
 def rules(entry: Any) -> str:
     made = [f"`{argument}`: {cell(source)}" for argument, source in getattr(entry, "vjp_formula", {}).items()]
-    return "<br>".join(made) or "-"
+    return "<br>".join(made) or ("those of its parts" if isinstance(entry, Composition) else "-")
 
 
 def page() -> str:
@@ -62,7 +65,6 @@ def page() -> str:
         for entry in sorted(rooms[room], key=lambda entry: entry.name):
             lines.append(f"| {entry.name} | {cell(entry.formula)} | {rules(entry)} |")
         lines.append("")
-    lines.append("A dash: not differentiable, or composed of operations that have rules of their own.")
     return "\n".join(lines) + "\n"
 
 

@@ -141,3 +141,13 @@ def test_resume_without_or_with_another_configuration_is_refused(
     assert run(*QUICK, "--out", str(tmp_path / "run")) == 0
     assert run(*QUICK, "--out", str(tmp_path / "run"), "--resume", "--lr", "0.2") == 1
     assert "lr was 0.1 and is now 0.2" in capsys.readouterr().err
+
+
+def test_the_bare_command_helps_and_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    from tinygrad_lab import __version__
+
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"tinygrad_lab {__version__}\n"
+    assert run() == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Usage: tinygrad-lab") and "diagnose" in said and "--version" in said

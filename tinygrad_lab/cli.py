@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"tinygrad-lab needs {error.name}: pip install 'tinygrad_lab[lab]'")
     code: Any = 0
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="tinygrad-lab", standalone_mode=False)
+        given = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+        code = typer.main.get_command(app).main(given, prog_name="tinygrad-lab", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except ValueError as error:

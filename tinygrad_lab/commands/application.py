@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from tinygrad_lab import __version__
 from tinygrad_lab.experiments import parse_field
 
 __all__ = [
@@ -33,11 +34,25 @@ QUIET = typer.Option(help="No progress bar.")
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Learn, teach and verify backpropagation.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"tinygrad_lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def tell(text: object) -> None:
