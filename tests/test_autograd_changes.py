@@ -219,3 +219,34 @@ def test_what_only_a_recorded_pass_needs_may_change_before_another():
     assert lab.equal(gradient, expected)
     with pytest.raises(RuntimeError, match=r"label_cross_entropy: backward needs its argument 'input'"):
         lab.autograd.grad(loss(), logits, create_graph=True)
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_the_cotangent_that_a_pass_starts_from_may_be_changed_in_place(shape):
+    class Doubled(lab.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return g.mul_(2)
+
+    x = lab.ones(shape).requires_grad_()
+    for _ in range(2):  # what one pass changed, the next does not see
+        x.grad = None
+        Doubled.apply(x).backward()
+        assert x.grad.item() == 2
+    loss = x + 3
+    loss.register_hook(lambda g: g.mul_(10))
+    loss.backward()
+    assert x.grad.item() == 12
+    (gradient,) = lab.autograd.grad(x + 3, x, create_graph=True)
+    assert gradient.detach().add_(1).item() == 2
+
+
+def test_what_an_op_makes_has_all_that_a_node_and_a_tensor_have():
+    y = lab.relu(lab.ones(2).requires_grad_())
+    for made in (y, y.node):
+        for name in type(made).__slots__:
+            getattr(made, name)  # the text of an op sets each by hand; AttributeError if one was forgotten

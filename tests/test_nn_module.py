@@ -509,3 +509,18 @@ def test_a_parameter_takes_attributes_of_ones_own():
     parameter = nn.Parameter(lab.ones(2))
     parameter.no_decay = True
     assert parameter.no_decay
+
+
+def test_attributes_of_a_parameter_are_pickled_with_it():
+    layer = nn.Linear(2, 2)
+    layer.weight.no_decay = True
+    read = pickle.loads(pickle.dumps(layer))
+    assert read.weight.no_decay and not hasattr(read.bias, "no_decay")
+
+
+def test_a_state_dict_of_older_programs_hands_its_arguments_on_by_position():
+    class Older(nn.Linear):
+        def state_dict(self, destination=None, prefix="", keep_vars=False):
+            return super().state_dict(destination, prefix, keep_vars)
+
+    assert list(nn.Sequential(Older(1, 1)).state_dict()) == ["0.weight", "0.bias"]

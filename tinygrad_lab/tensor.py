@@ -409,7 +409,8 @@ class Tensor:
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if self.node is not None:
             raise RuntimeError("only leaf tensors can be pickled: pickle x.detach() instead")
-        return _copy_leaf, (type(self), self.array, self._requires_grad)
+        own = getattr(self, "__dict__", None)  # a Parameter's attributes
+        return _copy_leaf, (type(self), self.array, self._requires_grad), own or None
 
     def __getattr__(self, name: str) -> Any:  # only reached when there is no such attribute
         hint = ": it is not an attribute or method of tinygrad_lab's Tensor"

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lab import graph
-from tinygrad_lab.dtypes import constant
 from tinygrad_lab.tensor import Tensor, edge_of, wrap
 
 __all__ = ["backward", "grad", "seeds"]
@@ -30,7 +29,7 @@ def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> li
                     f"grad can be implicitly created only for scalar outputs, this one has shape {tensor.shape}: "
                     f"reduce it (.sum() or .mean()) or pass gradient=, a tensor of that shape"
                 )
-            gradient = constant(1, tensor.array.dtype)
+            gradient = np.array(1, tensor.array.dtype)  # a new one each time: hooks may change it in place
             if tensor.array.ndim:
                 gradient = gradient.reshape(tensor.shape)
         else:

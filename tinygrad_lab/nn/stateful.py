@@ -47,7 +47,7 @@ class Stateful:
         return {name: tensor for name, tensor in {**self._parameters, **kept}.items() if tensor is not None}
 
     def state_dict(
-        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+        self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
         """All parameters and persistent buffers by path: detached tensors that share the model's memory.
 

@@ -286,5 +286,5 @@ def _rows_of(dataset: Any) -> tuple[tuple[Tensor, ...], np.ndarray | None] | Non
 def _take(value: Tensor, rows: slice | np.ndarray) -> Tensor:
     """A copy of rows of a tensor: recorded if it requires a gradient."""
     if value.requires_grad:
-        return value[rows].clone()
+        return value[rows].clone() if isinstance(rows, slice) else value[rows]
     return wrap(np.array(value.array[rows]) if isinstance(rows, slice) else value.array[rows])
