@@ -43,7 +43,7 @@ def seeds(tensors: list[Tensor], gradients: list[Any], create_graph: bool) -> li
             gradient = gradient if create_graph or isinstance(gradient, np.ndarray) else gradient.array
         if create_graph and isinstance(gradient, np.ndarray):
             gradient = wrap(gradient)
-        roots.append((tensor if tensor.node is None else tensor.node, gradient))
+        roots.append((edge_of(tensor), gradient))
     return roots
 
 

@@ -29,7 +29,8 @@ def check_labels(name, input, target, weight, ignore_index):
     if len(shape) == 2:
         expected, classes = shape[:1], shape[1]
     else:
-        expected, classes = shape[:1] + shape[2:] if shape[1:] else (), shape[_class_axis(shape)] if shape else 0
+        expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
+        classes = shape[_class_axis(shape)] if shape else 0
     wrong_weight = weight is not None and weight.shape != (classes,)
     if target.dtype.kind not in "iu" or target.shape != expected or not shape or wrong_weight:
         _refuse(name, input, target, weight, expected, classes)

@@ -87,11 +87,8 @@ class UserFile:
         None of them where f does not take Tensors, since it is written in NumPy, and was given arrays.
         """
         arrays, failures = arrays_of(value), []
-        for dtype, tensors in (
-            (None, True),
-            (np.float64, True),
-            (None, False),
-        ):  # what it mixes them with may be float64
+        # (dtype, as Tensors). Their own first; but what the file mixes them with may be float64.
+        for dtype, tensors in ((None, True), (np.float64, True), (None, False)):
             try:
                 copies = {key: np.array(array, dtype) for key, array in arrays.items()}
                 given = {key: wrap(a).requires_grad_() for key, a in copies.items()} if tensors else {}
